@@ -1,0 +1,16 @@
+"""Mirror left and right."""
+
+from . import augmentations
+
+
+@augmentations.add("hflip")
+def hflip(images, chance, *, p: float = 0.5):
+    """Mirror a picture left to right with probability p.
+
+    Args:
+        p: 0 to 1.
+    Shape:
+        images: (B, C, H, W). Returns: the same.
+    """
+    chosen = (chance(1)[:, 0] < p).nonzero()[:, 0]
+    return images.index_copy(0, chosen, images[chosen].flip(3))

@@ -1,0 +1,336 @@
+"""The command line: the only place that parses arguments, prints and exits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from . import __version__
+from .errors import DONE, FAILED, INTERRUPTED, StropError, UserError, suggest
+from .flags import JsonFlag, make_command, read_step, split_unknown
+from .steps import VERBS
+
+log = logging.getLogger("strop")
+app = App(
+    name="strop",
+    version=__version__,
+    version_flags=["--version"],
+    help_format="plaintext",
+    help="From a folder of images to a small, fast, deployable classifier, with evidence for every number.",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _start_log(to_stderr="--json" in words)
+    try:
+        return _dispatch(words)
+    except StropError as error:
+        print(f"error: {error}" if error.code != INTERRUPTED else str(error), file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and not words[0].startswith("-") and words[0] not in app:
+        names = [name for name in app if not name.startswith("-")]
+        raise UserError("strop", f"'{words[0]}' is not a command. {suggest(words[0], names, show=20)}")
+    is_step = bool(words) and words[0] in VERBS
+    rest, unknown = split_unknown(words[0], words[1:]) if is_step else (words[1:], [])
+    try:
+        command, bound, unused, _ = app.parse_known_args([*words[:1], *rest])
+    except CycloptsError as error:
+        error.verbose = False
+        where = " ".join(["strop", *words[:1]])
+        raise UserError(where, *unknown, f"{str(error).strip()} See {where} --help.") from None
+    unknown += [f"'{word}': unexpected argument." for word in unused]
+    if is_step and command.__name__ == words[0]:
+        return _run_step(words[0], bound.arguments, unknown)
+    if unknown:
+        raise UserError(f"strop {words[0]}", *unknown)
+    return command(*bound.args, **bound.kwargs) or DONE
+
+
+def _start_log(*, to_stderr: bool) -> None:
+    log.handlers[:] = [logging.StreamHandler(sys.stderr if to_stderr else sys.stdout)]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _run_step(verb: str, given: dict[str, Any], problems: list[str]) -> int:
+    step = read_step(verb, given, problems)
+    show = _print_predictions if verb == "predict" else _print_run
+    show(step.execute(), as_json=bool(given.get("json")))
+    return DONE
+
+
+def _print_run(run: Any, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"run": str(run.folder), "id": run.id, "verb": run.record["verb"], "result": run.result}))
+        return
+    result = run.result
+    for scores in result.get("measured", [])[:1]:
+        low, high = scores["accuracy_interval"]
+        log.info(
+            "%s: accuracy %.2f %% (%.1f to %.1f) on %d %s pictures",
+            run.folder,
+            100 * scores["accuracy"],
+            100 * low,
+            100 * high,
+            scores["n"],
+            scores["split"],
+        )
+    if "model" in result and run.record["verb"] != "evaluate":
+        model = result["model"]
+        log.info(
+            "%s: %s parameters, %s MACs, %s bytes in %s",
+            run.folder,
+            f"{model['parameters']:,}",
+            f"{model['macs']:,}",
+            f"{model['bytes']:,}",
+            model["file"],
+        )
+    for row in result.get("bench", []):
+        log.info(
+            "%s: %.3f ms at batch 1 (p95 %.3f), %.0f images/s at batch %d",
+            row["id"],
+            row["latency_ms"]["p50"],
+            row["latency_ms"]["p95"],
+            row["images_per_second"]["value"],
+            row["images_per_second"]["batch"],
+        )
+    if (run.folder / "report.html").is_file():
+        log.info("%s", run.folder / "report.html")
+
+
+def _print_predictions(rows: list[dict], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"predictions": rows}, ensure_ascii=False))
+        return
+    width = max(len(row["class"]) for row in rows)
+    for row in rows:
+        truth = "" if "truth" not in row else "  right" if row["truth"] == row["class"] else f"  wrong: {row['truth']}"
+        print(f"{row['class']:<{width}}  {100 * row['probability']:5.1f} %  {row['path']}{truth}")
+    known = [row for row in rows if "truth" in row]
+    if known:
+        right = sum(row["truth"] == row["class"] for row in known)
+        print(f"{right} of {len(known)} right")
+
+
+for _verb in VERBS:
+    app.command(make_command(_verb), name=_verb)
+
+
+@app.command
+def compare(*runs: str, format: str = "table", out: str | None = None, json: JsonFlag = False) -> int:
+    """Put runs into one table; latencies come from one bench.
+
+    Example: strop compare runs/*
+
+    Parameters
+    ----------
+    runs
+        Run folders; exports, evaluations and benches beside them are joined.
+    format
+        table, markdown or csv.
+    out
+        New folder for table.md, table.csv, fronts.png and report.html.
+    """
+    from .report.rows import collect
+
+    formats = ("table", "markdown", "csv")
+    if format not in formats:
+        raise UserError(f"--format {format}", f"is not an option. {suggest(format, formats)}")
+    if not runs:
+        raise UserError("strop compare", "no run folders given. Write for example: strop compare runs/*")
+    rows, notes = collect([_run_folder(run) for run in runs])
+    _print_table(rows, notes, "json" if json else format)
+    if out is not None:
+        _write_comparison(rows, notes, _new_folder(out))
+    return DONE
+
+
+@app.command
+def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
+    """Write one offline HTML page about runs, from their JSON.
+
+    Example: strop report runs/student runs/small --out report.html
+
+    Parameters
+    ----------
+    runs
+        Run folders.
+    out
+        The page to write; a page that strop wrote before is replaced.
+    """
+    from .report.present import report as write
+
+    path = Path(out)
+    if path.exists() and b"strop" not in path.read_bytes()[:2000]:
+        raise UserError(f"--out {out}", "the file is there and strop did not write it. Choose another name.")
+    if not runs:
+        raise UserError("strop report", "no run folders given. Write for example: strop report runs/*")
+    write([_run_folder(run) for run in runs], path, title=path.parent.name or "report")
+    _say(json, {"report": str(path)}, str(path))
+    return DONE
+
+
+@app.command(name="run")
+def run_recipe(
+    recipe: str, *, only: str | None = None, set: tuple[str, ...] = (), out: str | None = None, json: JsonFlag = False
+) -> int:
+    """Run a recipe: its steps in order, finished ones skipped; ends with the table and the report.
+
+    Example: strop run recipes/fashion-mnist.yaml --set student.epochs=30
+
+    Parameters
+    ----------
+    recipe
+        YAML file.
+    only
+        Id of the one step to run.
+    set
+        ID.option=value (or data.option=value), once for each change.
+    out
+        Folder of the runs (default: runs/NAME of the recipe).
+    """
+    from .recipe import Recipe
+
+    changes = dict(item.partition("=")[::2] for item in set)
+    loaded = Recipe.load(recipe, changes=changes)
+    root = Path(out) if out else Path("runs") / loaded.name
+    return _run_and_show(loaded, root, only=only, as_json=json)
+
+
+@app.command
+def demo(*, out: str = "runs/demo", json: JsonFlag = False) -> int:
+    """Show the whole way on the bundled pictures: teach, distil, prune, quantize, export, compare.
+
+    Example: strop demo
+
+    Parameters
+    ----------
+    out
+        Folder of the runs.
+    """
+    from .recipe import Recipe
+
+    with resources.as_file(resources.files("strop") / "demo.yaml") as path:
+        loaded = Recipe.load(path)
+    return _run_and_show(loaded, Path(out), only=None, as_json=json)
+
+
+@app.command
+def models(pattern: str | None = None, *, json: JsonFlag = False) -> int:
+    """List networks by name, with parameters and MACs at their size.
+
+    Example: strop models resnet
+
+    Parameters
+    ----------
+    pattern
+        Part of a name, or a pattern with * and ?.
+    """
+    from .models import known
+
+    found = known(pattern)
+    if not found:
+        raise UserError(f"strop models {pattern}", "no network has such a name. Try a part of it, such as resnet.")
+    _say(
+        json,
+        {"models": [info._asdict() if hasattr(info, "_asdict") else vars(info) for info in found]},
+        _list_models(found),
+    )
+    return DONE
+
+
+def _list_models(found: list) -> str:
+    lines = [f"{'name':<48} {'parameters':>12} {'MACs':>10} {'pixels':>6}"]
+    for info in found:
+        count = f"{info.parameters:,}" if info.parameters else "-"
+        macs = f"{info.macs / 1e9:.3f} G" if info.macs else "-"
+        lines.append(f"{info.name:<48} {count:>12} {macs:>10} {info.input_size or '-':>6}")
+    return "\n".join([*lines, "parameters with 1,000 classes (ours: 10); MACs: conv, linear, attention, no bias"])
+
+
+def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -> int:
+    from .report.present import report
+    from .report.rows import collect
+
+    start = time.perf_counter()
+    runs = recipe.run(out=root, only=only)
+    folders = [run.folder for run in runs if run.record["verb"] in ("train", "prune", "quantize")]
+    if not folders:
+        return DONE
+    rows, notes = collect(folders)
+    _print_table(rows, notes, "json" if as_json else "table")
+    page = report(folders, root / "report.html", title=recipe.name)
+    log.info("")
+    log.info("%s  (%.0f s)", page, time.perf_counter() - start)
+    return DONE
+
+
+def _print_table(rows: list, notes: list[str], format: str) -> None:
+    from .report import table
+
+    match format:
+        case "json":
+            print(table.json(rows, notes))
+        case "markdown":
+            print(table.markdown(rows, notes))
+        case "csv":
+            print(table.csv(rows), end="")
+        case _:
+            from rich.console import Console
+
+            console = Console(width=None if sys.stdout.isatty() else 80)
+            console.print()
+            console.print(table.table(rows, notes))
+
+
+def _write_comparison(rows: list, notes: list[str], folder: Path) -> None:
+    from .report import table
+    from .report.charts import fronts
+    from .report.page import write_page
+
+    (folder / "table.md").write_text(table.markdown(rows, notes), encoding="utf-8")
+    (folder / "table.csv").write_text(table.csv(rows), encoding="utf-8")
+    fronts(rows, folder / "fronts.png")
+    write_page(rows, notes, folder / "report.html", title=folder.name)
+    log.info("%s", folder / "report.html")
+
+
+def _run_folder(name: str) -> Path:
+    if not Path(name).is_dir():
+        raise UserError(name, "no such folder. Give run folders, for example runs/*")
+    return Path(name)
+
+
+def _new_folder(name: str) -> Path:
+    folder = Path(name)
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"--out {name}", "the folder is not empty; strop overwrites nothing. Choose another.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _say(as_json: bool, value: dict, text: str) -> None:
+    print(json.dumps(value, ensure_ascii=False) if as_json else text)
+
+
+def run() -> None:
+    """Entry point of the `strop` script."""
+    sys.exit(main())

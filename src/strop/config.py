@@ -1,0 +1,259 @@
+"""From YAML, flags or Python to validated, frozen steps; every mistake is reported at once."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from .errors import UserError, suggest
+from .registry import REQUIRED, Option, Registry
+
+
+class Strict(BaseModel):
+    """A frozen config without unknown fields and without silent conversions."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Part(Strict):
+    """A registered part by name, with all of its options resolved.
+
+    Written `kd`, `kd:temperature=4,standardize=false`, or in YAML `{kd: {temperature: 4}}`.
+    """
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+def part_of(registry: Registry, *, optional: bool = False) -> Any:
+    """The type of a field that names a part of `registry`; its options are checked too.
+
+    Args:
+        optional: null and "none" mean no part.
+    """
+
+    def parse(value: Any) -> Part | None:
+        if isinstance(value, Part) or optional and value in (None, "none"):
+            return None if value == "none" else value
+        name, given = _split_part(value)
+        entry = registry.entries().get(name)
+        if entry is None:
+            raise ValueError(f"'{name}' is not a known {registry.kind}. {suggest(name, registry.names())}")
+        return Part(name=name, options=_check_options(name, entry.options, given))
+
+    return Annotated[Part | None if optional else Part, BeforeValidator(parse), PlainSerializer(write_part)]
+
+
+def write_part(part: Part | None) -> Any:
+    if part is None:
+        return "none"
+    return {part.name: dict(part.options)} if part.options else part.name
+
+
+def _split_part(value: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(value, dict) and len(value) == 1:
+        [(name, options)] = value.items()
+        if isinstance(options, dict | None):
+            return str(name), dict(options or {})
+    if isinstance(value, str):
+        name, _, rest = value.partition(":")
+        pairs = [pair.partition("=") for pair in rest.split(",") if pair]
+        bad = [key for key, equals, _ in pairs if not equals]
+        if not bad:
+            return name, {key.strip(): text.strip() for key, _, text in pairs}
+    raise ValueError(f"{value!r} is not readable. Write a name, name:option=value, or {{name: {{option: value}}}}.")
+
+
+def _check_options(name: str, known: dict[str, Option], given: dict[str, Any]) -> dict[str, Any]:
+    problems = [f"{name}.{key}: unknown option. {suggest(key, known)}" for key in given if key not in known]
+    problems += [
+        f"{name}.{key}: is missing" for key, option in known.items() if option.default is REQUIRED and key not in given
+    ]
+    resolved = {}
+    for key, option in known.items():
+        if key in given:
+            try:
+                resolved[key] = _convert(given[key], option.type)
+            except ValueError:
+                problems.append(f"{name}.{key}: {given[key]!r} is not a value of type {option.type}")
+        elif option.default is not REQUIRED:
+            resolved[key] = option.default
+    if problems:
+        raise ValueError("; ".join(problems))
+    return resolved
+
+
+def _convert(value: Any, kind: str) -> Any:
+    """A text or YAML value as the annotated type; only plain literals, nothing is evaluated."""
+    kinds = {word.strip() for word in kind.split("|")}
+    if value is None and "None" in kinds:
+        return None
+    if isinstance(value, str) and "str" not in kinds:
+        lowered = value.lower()
+        if lowered in ("true", "false") and "bool" in kinds:
+            return lowered == "true"
+        if lowered == "none" and "None" in kinds:
+            return None
+        try:
+            value = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            raise ValueError(value) from None
+    if isinstance(value, bool):
+        fits = "bool" in kinds
+    elif isinstance(value, int):
+        fits = bool({"int", "float"} & kinds)
+        value = float(value) if fits and "int" not in kinds else value
+    elif isinstance(value, float):
+        fits = "float" in kinds
+    else:
+        fits = isinstance(value, str) and "str" in kinds
+    if not fits:
+        raise ValueError(value)
+    return value
+
+
+class Budget(Strict):
+    """What may remain: a share of the parent, or a count.
+
+    >>> Budget.read("9%").limit(11_181_642)
+    1006347
+    >>> Budget.read("0.96M").limit(11_181_642)
+    960000
+    """
+
+    text: str
+    share: float | None = None
+    count: int | None = None
+
+    UNITS: ClassVar[dict[str, float]] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+
+    @classmethod
+    def read(cls, value: Any) -> Budget:
+        if isinstance(value, Budget):
+            return value
+        text = str(value).strip()
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|[kMG]?)", text)
+        if not match or isinstance(value, bool):
+            raise ValueError(f"'{text}' is not a budget. Write a share (9%) or a count (0.96M).")
+        number, unit = float(match[1]), match[2]
+        if unit == "%":
+            if not 0 < number <= 100:
+                raise ValueError(f"'{text}' is out of range. A share is above 0% and at most 100%.")
+            return cls(text=text, share=number / 100)
+        count = int(round(number * cls.UNITS[unit]))
+        if count < 1000 and not unit:
+            raise ValueError(f"'{text}' is ambiguous. For a share write {text}%, for a count write {text}k or {text}M.")
+        return cls(text=text, count=count)
+
+    def limit(self, whole: int) -> int:
+        return int(self.share * whole) if self.share is not None else int(self.count)
+
+
+BudgetField = Annotated[Budget, BeforeValidator(Budget.read), PlainSerializer(lambda budget: budget.text)]
+
+
+def _read_reference(value: Any) -> str:
+    folder = getattr(value, "folder", value)
+    text = str(folder)
+    if not text or "\0" in text:
+        raise ValueError(f"{value!r} is not a run. Give a run folder, or in a recipe the id of an earlier step.")
+    return text
+
+
+RunReference = Annotated[str, BeforeValidator(_read_reference)]
+
+
+class DataConfig(Strict):
+    """Which pictures, how many are held out, and at what size the network sees them."""
+
+    source: Annotated[str, BeforeValidator(str)] = Field(description="folder, or the name of a data set")
+    validation: str = Field("5%", description="share of train held out to choose by; taken by content hash")
+    input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")
+
+
+def _read_data(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) or hasattr(value, "__fspath__") else value
+
+
+DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
+
+
+def validate(model: type[Strict], raw: dict[str, Any], where: str, *, as_flag: bool = False) -> Any:
+    """Build `model` from `raw`; all mistakes come in one UserError.
+
+    Args:
+        where: what the message begins with: the file, or the command.
+        as_flag: values are text from a command line, so "10" may become 10 and fields are shown as --flags.
+    """
+    try:
+        return model.model_validate(raw, strict=None if not as_flag else False)
+    except ValidationError as error:
+        raise UserError(where, *problems(error, model, as_flag=as_flag)) from None
+
+
+def problems(error: ValidationError, model: type[Strict], *, prefix: str = "", as_flag: bool = False) -> list[str]:
+    """One sentence for each mistake, in the order of the input."""
+    return [_sentence(item, model, prefix, as_flag) for item in error.errors()]
+
+
+def _sentence(item: dict, model: type[Strict], prefix: str, as_flag: bool) -> str:
+    path = [str(step) for step in item["loc"] if not str(step).startswith("function-")]
+    place = _shown_place(model, path) if as_flag and path else prefix + ".".join(path)
+    value, context = item["input"], item.get("ctx", {})
+    match item["type"]:
+        case "extra_forbidden":
+            owner = _owner(model, path[:-1])
+            known = [_flag(name) for name in owner] if as_flag else owner
+            return f"{place}: unknown option. {suggest(path[-1], known)}"
+        case "missing":
+            return f"{place}: is missing{_describe(model, path)}."
+        case "value_error" | "assertion_error":
+            return f"{place}: {context.get('error', item['msg'])}" if place else str(context.get("error", item["msg"]))
+        case "literal_error":
+            options = re.findall(r"'([^']*)'", str(context["expected"]))
+            return f"{place}: '{value}' is not an option. {suggest(str(value), options)}"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return (
+                f"{place}: {value!r} is not a whole number. Write for example {place.lstrip('-').split('.')[-1]}: 10."
+            )
+        case "float_parsing" | "float_type":
+            return f"{place}: {value!r} is not a number. Write for example 0.05 or 1e-3."
+        case "bool_parsing" | "bool_type":
+            return f"{place}: {value!r} is neither true nor false."
+        case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
+            return f"{place}: {value!r} is out of range. {item['msg'].replace('Input should be', 'It must be')}."
+        case "string_type":
+            return f"{place}: {value!r} is not text. Put it in quotes."
+        case _:
+            return f"{place}: {value!r}: {item['msg']}."
+
+
+def _shown_place(model: type[Strict], path: list[str]) -> str:
+    """How the command line writes a field: NAME where it is an argument, --name where it is an option."""
+    if path[-1] in getattr(model, "positional", ()):
+        return path[-1].upper()
+    return "--" + _flag(path[-1])
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _owner(model: type[Strict], path: Iterable[str]) -> list[str]:
+    """Field names of the (nested) config at `path`."""
+    for step in path:
+        field = model.model_fields.get(step)
+        nested = field.annotation if field else None
+        if not (isinstance(nested, type) and issubclass(nested, Strict)):
+            break
+        model = nested
+    return list(model.model_fields)
+
+
+def _describe(model: type[Strict], path: list[str]) -> str:
+    field = model.model_fields.get(path[-1]) if path else None
+    return f"; give a {field.description}" if field is not None and field.description else ""

@@ -1,0 +1,46 @@
+"""Run an ONNX file. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+
+
+class OnnxModel:
+    """A session of ONNX Runtime on the CPU.
+
+    Args:
+        path: the file; its one input is called with (B, C, H, W).
+        threads: 1 for latencies that can be compared, 0 for all cores.
+    Raises:
+        UserError: the runtime can't read the file.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            # Bytes, not the path: a graph that points at other files then has nowhere to point from.
+            self._session = onnxruntime.InferenceSession(
+                Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises classes of its own that share no public base
+            raise UserError(
+                str(path), f"ONNX Runtime can't read it ({str(error).splitlines()[0][:120]}). Export it again."
+            ) from error
+        self.input = self._session.get_inputs()[0]
+        self.dtype = np.uint8 if "uint8" in self.input.type else np.float32
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one picture."""
+        return tuple(self.input.shape[1:])
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self.input.name: images})[0]

@@ -1,0 +1,52 @@
+"""Knowledge distillation, with logit standardisation."""
+
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import losses
+
+
+@losses.add("kd")
+class KD(nn.Module):
+    """Match the teacher's softened distribution.
+
+    loss = temperature**2 * KL(softmax(z_teacher / temperature) || softmax(z_student / temperature)), batch mean;
+    z are the logits or, standardised, (logits - mean) / sd over the classes of each picture.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, arXiv:1503.02531; Sun et al.,
+    "Logit Standardization in Knowledge Distillation", CVPR 2024, arXiv:2403.01427 (standardize; weight 9 at T = 2).
+    Unlike the latter's code: log-softmax throughout, so extreme logits stay finite.
+
+    Args:
+        temperature: > 0, no unit; higher looks at more classes.
+        standardize: compare shapes of the logits, not their scale.
+        weight: factor on this loss; >= 0.
+        hard_weight: factor on the loss on the labels; >= 0.
+    Shape:
+        student, teacher: (B, K) logits. target: (B,) int64, unused. Returns: () in nats.
+    Raises:
+        ValueError: temperature <= 0 or a negative weight.
+    """
+
+    def __init__(
+        self, temperature: float = 2.0, standardize: bool = True, weight: float = 9.0, hard_weight: float = 0.1
+    ):
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature is {temperature}; it must be above 0.")
+        if weight < 0 or hard_weight < 0:
+            raise ValueError(f"weight is {weight} and hard_weight {hard_weight}; neither may be negative.")
+        self.temperature, self.standardize = temperature, standardize
+        self.weight, self.hard_weight = weight, hard_weight
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        if self.standardize:
+            student, teacher = _standardized(student), _standardized(teacher)
+        soft_student = F.log_softmax(student / self.temperature, dim=1)
+        soft_teacher = F.log_softmax(teacher / self.temperature, dim=1)
+        return self.temperature**2 * F.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)
+
+
+def _standardized(logits: Tensor) -> Tensor:
+    return (logits - logits.mean(1, keepdim=True)) / (logits.std(1, keepdim=True) + 1e-7)

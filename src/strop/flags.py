@@ -1,0 +1,123 @@
+"""Step configs as command-line options: the fields are the flags, and the config does all the checking."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .config import DataConfig, validate
+from .errors import UserError, suggest
+from .steps import step_class
+
+JsonFlag = Annotated[
+    bool, Parameter(name="--json", negative="", help="print one JSON object on stdout, the log on stderr")
+]
+
+
+def make_command(verb: str) -> Callable:
+    """A function whose signature has an option for each field of the step; it gives back what it was given.
+
+    Values stay text here, so that a wrong one is reported together with all other mistakes.
+    """
+
+    def command(**given: Any) -> dict[str, Any]:
+        return given
+
+    parameters = list(_parameters(step_class(verb)))
+    command.__name__, command.__doc__ = verb, inspect.getdoc(step_class(verb))
+    command.__signature__ = inspect.Signature(parameters)
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def split_unknown(verb: str, words: list[str]) -> tuple[list[str], list[str]]:
+    """(the words without unknown options, the unknown options); an unknown option takes its value with it."""
+    model = step_class(verb)
+    known = {"--" + name.replace("_", "-") for name in _flat_fields(model) if name not in model.positional}
+    kept, unknown, skip = [], [], False
+    for position, word in enumerate(words):
+        flag, equals, _ = word.partition("=")
+        following = words[position + 1] if position + 1 < len(words) else "--"
+        if skip:
+            skip = False
+        elif flag.startswith("--") and flag not in known | {"--json", "--help", "--version", "--"}:
+            unknown.append(f"{flag}: unknown option. {suggest(flag, known)}")
+            skip = not equals and not following.startswith("--")
+        else:
+            kept.append(word)
+    return kept, unknown
+
+
+def read_step(verb: str, given: dict[str, Any], found: list[str]) -> Any:
+    """The validated step. Raises one UserError with every mistake of the command line.
+
+    Args:
+        given: option values as text; None where not given.
+        found: mistakes that are known already.
+    """
+    model, where = step_class(verb), f"strop {verb}"
+    try:
+        step = validate(model, _nest(model, given), where, as_flag=True)
+    except UserError as error:
+        raise UserError(where, *found, *error.problems) from None
+    if found:
+        raise UserError(where, *found)
+    return step
+
+
+def _flat_fields(model: type) -> dict[str, Any]:
+    """Fields of a step, its own before those that all steps have; those of its data config stand beside them."""
+    own = model.__annotations__
+    fields: dict[str, Any] = {}
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] not in own):
+        fields[name] = field
+        if field.annotation is DataConfig:
+            fields |= {inner: f for inner, f in DataConfig.model_fields.items() if inner != "source"}
+    return fields
+
+
+def _parameters(model: type) -> Iterator[inspect.Parameter]:
+    fields = _flat_fields(model)
+    for name in model.positional:
+        many = "list" in str(fields[name].annotation)
+        kind = inspect.Parameter.VAR_POSITIONAL if many else inspect.Parameter.POSITIONAL_ONLY
+        hint = Annotated[str if many else str | None, Parameter(help=fields[name].description, show_default=False)]
+        yield inspect.Parameter(name, kind, annotation=hint, default=inspect.Parameter.empty if many else None)
+    for name, field in fields.items():
+        if name not in model.positional:
+            hint = Annotated[
+                str | None,
+                Parameter(
+                    name="--" + name.replace("_", "-"), help=_help(field), show_default=False, metavar=_metavar(field)
+                ),
+            ]
+            yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=None)
+    yield inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, annotation=JsonFlag, default=False)
+
+
+def _metavar(field: Any) -> str:
+    kind = str(field.annotation)
+    return "N" if "int" in kind else "X" if "float" in kind else "NAME" if "Part" in kind else "TEXT"
+
+
+def _help(field: Any) -> str:
+    text, default = field.description or "", field.default
+    plain = isinstance(default, str | int | float) and not isinstance(default, bool)
+    return f"{text} (default: {default})" if plain and "default" not in text else text
+
+
+def _nest(model: type, given: dict[str, Any]) -> dict[str, Any]:
+    """Drop what was not given; put --validation and --input-size into `data`."""
+    given = {name: value for name, value in given.items() if value not in (None, ()) and name != "json"}
+    raw = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if name in model.model_fields
+    }
+    inner = {name: value for name, value in given.items() if name not in model.model_fields}
+    if inner:
+        raw["data"] = inner | ({"source": raw["data"]} if "data" in raw else {})
+    return raw

@@ -1,0 +1,79 @@
+"""Scores from a confusion matrix. Accuracy and macro precision are different things and stay apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import precision_recall_fscore_support
+
+CONFIDENCE = 0.95
+
+
+def score(confusion: np.ndarray, classes: Sequence[str]) -> dict:
+    """All scores of a test as result.json holds them.
+
+    accuracy = trace / n, with its Wilson interval; precision_k = cm[k, k] / sum_i cm[i, k];
+    recall_k = cm[k, k] / sum_j cm[k, j]; f1_k = 2 p_k r_k / (p_k + r_k); macro values are plain means over
+    classes, and macro F1 is the mean of the classes' F1. A class that was never predicted has precision 0.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
+
+    Args:
+        confusion: (K, K) counts, rows true, columns predicted.
+        classes: K names.
+    Raises:
+        ValueError: no pictures, or names that don't fit the matrix.
+
+    Example:
+        >>> score(np.array([[8, 2], [1, 9]]), ["cat", "dog"])["accuracy"]
+        0.85
+    """
+    confusion = np.asarray(confusion)
+    total, hits = int(confusion.sum()), int(np.trace(confusion))
+    if total == 0 or confusion.shape != (len(classes), len(classes)):
+        raise ValueError(f"a {confusion.shape} matrix of {total} pictures can't be scored for {len(classes)} classes")
+    precision, recall, f1, support = _per_class(confusion)
+    low, high = binomtest(hits, total).proportion_ci(CONFIDENCE, method="wilson")
+    return {
+        "n": total,
+        "accuracy": hits / total,
+        "accuracy_interval": [float(low), float(high)],
+        "interval_method": "Wilson 95%",
+        "macro_precision": float(precision.mean()),
+        "macro_recall": float(recall.mean()),
+        "macro_f1": float(f1.mean()),
+        "confusion": confusion.tolist(),
+        "per_class": [
+            {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+            for name, p, r, f, s in zip(classes, precision, recall, f1, support, strict=True)
+        ],
+    }
+
+
+def _per_class(confusion: np.ndarray) -> tuple[np.ndarray, ...]:
+    """scikit-learn's scores; each cell of the matrix is one weighted prediction."""
+    true, predicted = np.indices(confusion.shape).reshape(2, -1)
+    return precision_recall_fscore_support(
+        true, predicted, sample_weight=confusion.ravel(), labels=np.arange(len(confusion)), zero_division=0.0
+    )
+
+
+def class_lines(per_class: Sequence[dict]) -> list[str]:
+    """The per-class lines of the reference framework, six decimals."""
+    return [
+        f"Class {row['name']}: Precision: {row['precision']:f}, Recall: {row['recall']:f}, F1-Score: {row['f1']:f}"
+        for row in per_class
+    ]
+
+
+def running(sums: dict) -> dict[str, float]:
+    """Loss, accuracy and macro recall from an epoch's sums ("loss", "hits", "seen")."""
+    hits, seen = sums["hits"].double(), sums["seen"].double()
+    present = seen > 0
+    return {
+        "loss": float(sums["loss"]) / float(seen.sum()),
+        "accuracy": float(hits.sum() / seen.sum()),
+        "recall": float((hits[present] / seen[present]).mean()),
+    }

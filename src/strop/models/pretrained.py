@@ -1,0 +1,136 @@
+"""Put weights that exist already into a freshly built network.
+
+We read .safetensors only. Published weights go through torchvision's and timm's own loaders.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import UserError
+
+log = logging.getLogger(__name__)
+SHOW = 8
+EXTRA_HEADS = ("AuxLogits.", "aux1.", "aux2.")
+
+
+def head_names(model: nn.Module, num_classes: int) -> list[str]:
+    """The names of the layers that give the logits: the last one with `num_classes` outputs, or what timm says.
+
+    Example:
+        >>> head_names(torchvision.models.resnet18(num_classes=10), 10)
+        ['fc']
+    """
+    said = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    named = [said] if isinstance(said, str) else list(said)
+    modules = dict(model.named_modules())
+    found = [name for name in named if _outputs(modules.get(name)) == num_classes]
+    return found or [name for name, module in modules.items() if _outputs(module) == num_classes][-1:]
+
+
+def _outputs(module: nn.Module | None) -> int | None:
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    return module.out_channels if isinstance(module, nn.Conv2d) else None
+
+
+def load_file(model: nn.Module, path: Path, num_classes: int) -> None:
+    """Load a local .safetensors file strictly; a head for another number of classes stays fresh and is logged.
+
+    Raises:
+        UserError: no such file, another format, or tensors that are missing, unexpected or of another shape.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file as read
+
+    if path.suffix != ".safetensors":
+        problem = f"'{path}' is not a .safetensors file. strop reads no pickle; convert it, or write `true`."
+        raise UserError("pretrained", problem)
+    if not path.is_file():
+        raise UserError("pretrained", f"there is no file '{path}'. Write the path of a .safetensors file, or `true`.")
+    try:
+        tensors = read(path)
+    except SafetensorError as error:
+        raise UserError("pretrained", f"'{path}' is damaged: {error}. Copy it again.") from error
+    fresh = load_tensors(model, tensors, num_classes, str(path))
+    if fresh:
+        log.warning("%s: the head there is for another number of classes; %s stay fresh", path, ", ".join(fresh))
+
+
+def load_tensors(model: nn.Module, tensors: dict[str, Tensor], num_classes: int, where: str) -> list[str]:
+    """Copy `tensors` into `model` strictly; returns the tensors of a head that did not fit and stayed fresh.
+
+    Raises:
+        UserError: tensors that are missing, unexpected or of another shape, listed. Nothing was copied then.
+    """
+    wanted = model.state_dict()
+    heads = [f"{name}.{part}" for name in head_names(model, num_classes) for part in ("weight", "bias")]
+    fresh = [name for name in heads if _has_other_classes(tensors.get(name), wanted.get(name))]
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in fresh}
+    # Old files lack these counters; torch fills them in itself.
+    missing = [n for n in wanted if n not in tensors and n not in fresh and not n.endswith(".num_batches_tracked")]
+    problems = [f"'{name}' is missing in the file." for name in missing]
+    problems += [f"'{name}' is in the file but not in the model." for name in tensors if name not in wanted]
+    problems += [
+        f"'{name}' is {list(tensor.shape)} in the file but {list(wanted[name].shape)} in the model."
+        for name, tensor in tensors.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    if problems:
+        more = [f"... and {len(problems) - SHOW} more tensors."] if len(problems) > SHOW else []
+        raise UserError(where, *problems[:SHOW], *more, "Write the name and options of the model that was saved.")
+    model.load_state_dict(tensors, strict=False)
+    return fresh
+
+
+def _has_other_classes(theirs: Tensor | None, ours: Tensor | None) -> bool:
+    return theirs is not None and ours is not None and theirs.shape[1:] == ours.shape[1:] and len(theirs) != len(ours)
+
+
+def load_torchvision(model: nn.Module, name: str, num_classes: int, size: int, options: dict[str, Any]) -> None:
+    """Load torchvision's default weights; position embeddings are interpolated to another input size.
+
+    Raises:
+        UserError: the file can't be had.
+    """
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    try:
+        published = torchvision.models.get_model(name, weights=weights, **options)
+    except (OSError, RuntimeError) as error:
+        raise _unavailable(weights.url.rpartition("/")[2], error) from error
+    tensors = {key: tensor for key, tensor in published.state_dict().items() if not key.startswith(EXTRA_HEADS)}
+    if name.startswith("vit_"):
+        patch = model.patch_size
+        tensors = torchvision.models.vision_transformer.interpolate_embeddings(size, patch, tensors)
+    load_tensors(model, tensors, num_classes, f"torchvision:{name}")
+
+
+def create_timm(name: str, num_classes: int, config: Any, options: dict[str, Any]) -> nn.Module:
+    """A timm model with its published weights and, where the classes differ, a fresh head.
+
+    Raises:
+        UserError: there are no such weights, or they can't be had.
+    """
+    import timm
+
+    if not config.has_weights:
+        tagged = timm.list_pretrained(f"{name.partition('.')[0]}*")
+        hint = f"Published: {', '.join(tagged[:SHOW])}." if tagged else "Write the path of a .safetensors file."
+        raise UserError("pretrained", f"there are no published weights for 'timm:{name}'. {hint}")
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=num_classes, in_chans=3, **options)
+    except OSError as error:
+        file = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
+        raise _unavailable(f"{file} (model.safetensors)", error) from error
+
+
+def _unavailable(file: str, error: Exception) -> UserError:
+    reason = str(error).split("\n")[0]
+    hint = "Connect to the network, or write the path of a local .safetensors file."
+    return UserError("pretrained", f"could not load '{file}': {reason} {hint}")

@@ -1,0 +1,1 @@
+"""Structured pruning: rank channels, solve a budget, remove."""

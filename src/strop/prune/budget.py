@@ -1,0 +1,125 @@
+"""How many channels each group keeps, so that the whole is at or just under a budget. Plain arithmetic, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import GateFailed
+
+TOLERANCE = 0.005
+ROUNDINGS = (16, 8, 4, 2, 1)
+BISECTIONS = 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to keep.
+
+    Attributes:
+        keep: channels kept, by group.
+        cost: what then remains, in the budget's unit.
+        round_to: the coarsest rounding that came within the tolerance.
+    """
+
+    keep: dict[str, int]
+    cost: int
+    round_to: int
+
+
+def solve(
+    importance: Mapping[str, np.ndarray],
+    cost: Callable[[dict[str, int]], int],
+    limit: int,
+    *,
+    scope: str = "local",
+    round_to: int = 16,
+    tolerance: float = TOLERANCE,
+) -> Plan:
+    """The largest network at or under the limit.
+
+    Bisect one number (the share kept of each group, or one threshold on importance for all), round
+    the widths down, then give channels back, one rounding step at a time, while they fit. If the
+    result is further than `tolerance` under the limit, the last channels are given back in finer steps.
+
+    Args:
+        importance: (width,) for each group; only its order matters for scope "local".
+        cost: what a choice of widths costs; must not fall when a width grows.
+        limit: the budget, in the unit of `cost`.
+        scope: "local" or "global".
+        round_to: widths are multiples of it; a group narrower than four steps uses a quarter of its width.
+    Raises:
+        GateFailed: even the narrowest network is over the limit.
+    """
+    widths = {name: len(values) for name, values in importance.items()}
+    plan = None
+    for step in sorted({min(round_to, r) for r in ROUNDINGS} | {round_to}, reverse=True):
+        steps = {name: _step(width, step) for name, width in widths.items()}
+        if plan is None:
+            keep = _bisect(importance, widths, steps, cost, limit, scope)
+            if keep is None:
+                continue
+        else:
+            keep = dict(plan.keep)
+        _give_back(keep, widths, steps, importance, cost, limit)
+        plan = Plan(keep, cost(keep), step)
+        if plan.cost >= (1 - tolerance) * limit:
+            break
+    if plan is None:
+        narrowest = cost(dict.fromkeys(widths, 1))
+        raise GateFailed(
+            f"the budget of {limit:,} can't be met: with one channel in every group {narrowest:,} remain. "
+            "Give a larger budget."
+        )
+    return plan
+
+
+def _step(width: int, step: int) -> int:
+    return max(1, min(step, width // 4))
+
+
+def _bisect(importance, widths, steps, cost, limit: int, scope: str) -> dict[str, int] | None:
+    """Widths for the largest share (or lowest threshold) that fits; None if not even the smallest does."""
+    choose = _by_share if scope == "local" else _by_threshold
+    floor = choose(importance, widths, steps, 0.0)
+    if cost(floor) > limit:
+        return None
+    low, high, best = 0.0, 1.0, floor
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        keep = choose(importance, widths, steps, middle)
+        if cost(keep) <= limit:
+            low, best = middle, keep
+        else:
+            high = middle
+    return best
+
+
+def _by_share(importance, widths, steps, share: float) -> dict[str, int]:
+    return {name: _round_down(share * width, steps[name], width) for name, width in widths.items()}
+
+
+def _by_threshold(importance, widths, steps, share: float) -> dict[str, int]:
+    """Keep what lies above the (1 - share) quantile of all importances; no group falls under a tenth."""
+    every = np.concatenate(list(importance.values()))
+    threshold = np.quantile(every, 1 - share)
+    counts = {name: max(int((values >= threshold).sum()), len(values) // 10) for name, values in importance.items()}
+    return {name: _round_down(counts[name], steps[name], width) for name, width in widths.items()}
+
+
+def _round_down(width: float, step: int, full: int) -> int:
+    return full if width >= full else max(step, int(width // step) * step)
+
+
+def _give_back(keep, widths, steps, importance, cost, limit: int) -> None:
+    """Widen, one step at a time, the group that kept the smallest share, as long as something fits."""
+    closed: set[str] = set()
+    while len(closed) < len(keep):
+        name = min((n for n in keep if n not in closed), key=lambda n: keep[n] / widths[n])
+        wider = dict(keep, **{name: min(keep[name] + steps[name], widths[name])})
+        if keep[name] == widths[name] or cost(wider) > limit:
+            closed.add(name)
+        else:
+            keep.update(wider)

@@ -1,0 +1,94 @@
+"""Prune a network to a budget, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..models.counts import mac_counter, parameter_counter
+from ..models.groups import Group, channel_groups, check_prunable, remove
+from .budget import solve
+
+
+def prune(
+    net: nn.Module,
+    shape: tuple[int, int, int],
+    *,
+    kind: str,
+    budget: Any,
+    criterion: Callable,
+    scope: str = "local",
+    round_to: int = 16,
+    seed: int = 0,
+) -> dict:
+    """Remove the least important channels until the network is at or just under the budget.
+
+    Args:
+        net: pruned in place; takes normalised (B, C, H, W).
+        kind: "params" or "macs".
+        budget: has `limit(whole) -> int` and `text`, see `config.Budget`.
+        criterion: (rows, generator) -> (width,) importance.
+        scope, round_to: see `budget.solve`.
+    Returns:
+        the `pruning` block of result.json: budget, counts before and after, widths.
+    Raises:
+        UserError: the network's channels can't be removed.
+        GateFailed: the budget is too small for any width.
+    """
+    example = torch.zeros(2, *shape)
+    net.eval()
+    check_prunable(net, example)
+    groups = channel_groups(net, example)
+    count = parameter_counter(net, groups) if kind == "params" else mac_counter(net, groups, example)
+    widths = {group.name: group.width for group in groups}
+    generator = torch.Generator().manual_seed(seed)
+    importance = {
+        group.name: criterion(group_rows(net, group), generator).detach().double().numpy() for group in groups
+    }
+    before = count([0] * len(groups))
+
+    def cost(keep: dict[str, int]) -> int:
+        return int(count([widths[group.name] - keep[group.name] for group in groups]))
+
+    limit = budget.limit(before)
+    plan = solve(importance, cost, limit, scope=scope, round_to=round_to)
+    remove(net, groups, {name: weakest(importance[name], widths[name] - kept) for name, kept in plan.keep.items()})
+    if kind == "params" and (actual := sum(p.numel() for p in net.parameters())) != plan.cost:
+        raise AssertionError(f"{plan.cost} parameters were predicted and {actual} remain")
+    return {
+        "budget": budget.text,
+        "kind": kind,
+        "limit": limit,
+        "before": int(before),
+        "after": plan.cost,
+        "scope": scope,
+        "round_to": plan.round_to,
+        "widths": {name: [widths[name], kept] for name, kept in plan.keep.items()},
+    }
+
+
+def weakest(importance, count: int) -> list[int]:
+    """The `count` least important channels; of equal ones the later go first."""
+    order = sorted(range(len(importance)), key=lambda c: (importance[c], -c))
+    return sorted(order[:count])
+
+
+def group_rows(net: nn.Module, group: Group) -> list[Tensor]:
+    """The weights of each layer that the group reaches, one row a channel, the layer that makes them first.
+
+    Shape:
+        Returns: (width, n_l) tensors; batch norms and biases are left out, they have no fan.
+    """
+    parameters = dict(net.named_parameters())
+    makers, readers = [], []
+    for member in group.members:
+        for name, dim in member.tensors:
+            weights = parameters[name].detach()
+            if weights.ndim > 1:
+                rows = weights.movedim(dim, 0)[member.index.flatten()].reshape(group.width, -1)
+                (makers if member.side == "out" else readers).append(rows)
+    return makers + readers

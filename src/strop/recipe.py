@@ -1,0 +1,245 @@
+"""A recipe: steps in order, parents linked, finished ones skipped, expectations held at the end."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from .config import Strict, problems
+from .errors import GateFailed, UserError, suggest
+from .runs import Run, write_whole
+from .steps import VERBS, step_class
+
+log = logging.getLogger("strop")
+MAX_BYTES = 1_000_000
+RECIPE_VERBS = [verb for verb in VERBS if verb != "predict"]
+
+
+class Expectation(Strict):
+    """What a step's result must hold; accuracies in points of percent."""
+
+    top1_drop_vs: str | None = Field(None, description="id of the step it is held against")
+    at_most: float | None = Field(None, description="points that may be lost against it")
+    top1_at_least: float | None = Field(None, ge=0, le=100, description="accuracy in %")
+
+
+class Recipe:
+    """Validated steps, ready to run.
+
+    Args:
+        steps: config objects (`Train`, `Prune`, ...); a reference may be the id of an earlier step.
+        expect: what must hold in the end, by id.
+        name: names the folder under runs/.
+
+    Example:
+        >>> Recipe.load("recipes/fashion-mnist.yaml").run()
+    """
+
+    def __init__(self, steps: list, *, expect: dict[str, Expectation] | None = None, name: str = "recipe"):
+        self.steps, self.expect, self.name = steps, expect or {}, name
+
+    @classmethod
+    def load(cls, path: str | Path, *, changes: dict[str, str] | None = None) -> Recipe:
+        """Read and check a YAML file. Raises one UserError with every mistake in it.
+
+        Args:
+            changes: "ID.option" or "data.option" to the value that replaces it.
+        """
+        path = Path(path)
+        raw = read_yaml(path)
+        found: list[str] = []
+        _apply(raw, changes or {}, found)
+        steps = _read_steps(raw, path.parent, found)
+        expect = _read_expectations(raw.get("expect") or {}, [step.id for step in steps if step], found)
+        found += [
+            f"{name}: unknown key. {suggest(name, ['data', 'steps', 'expect'])}"
+            for name in raw
+            if name not in ("data", "steps", "expect")
+        ]
+        if found:
+            raise UserError(str(path), *found)
+        return cls(steps, expect=expect, name=path.stem)
+
+    def run(self, *, out: str | Path | None = None, only: str | None = None) -> list[Run]:
+        """Run the steps; those that are done and unchanged are skipped.
+
+        Args:
+            out: folder of the run folders (default: runs/NAME).
+            only: id of the one step to run; the others must be done.
+        Raises:
+            GateFailed: an expectation does not hold. All runs are kept.
+        """
+        root = Path(out) if out is not None else Path("runs") / self.name
+        ids = [step.id for step in self.steps if step.id]
+        if only is not None and only not in ids:
+            raise UserError(f"--only {only}", f"no step has this id. {suggest(only, ids)}")
+        made: dict[str, Path] = {}
+        runs = []
+        for number, step in enumerate(self.steps, 1):
+            if only is None or step.id == only:
+                log.info("[%d/%d] %s %s", number, len(self.steps), step.verb, step.id or "")
+                run = _link(step, made).execute(root=root)
+                made[run.id if step.id is None else step.id] = run.folder
+                runs.append(run)
+            elif step.id:
+                made[step.id] = root / step.id
+        if self.expect and only is None:
+            hold(self.expect, runs)
+        return runs
+
+
+def read_yaml(path: Path) -> dict:
+    """YAML 1.2 as plain values; duplicate keys, aliases and tags are refused."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(str(path), f"has over {MAX_BYTES:,} bytes; a recipe has a few hundred.")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(str(path), "no such file. Give a recipe in YAML.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(str(path), f"can't be read ({error}). Give a recipe in YAML, encoded in UTF-8.") from None
+    try:
+        if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
+            raise UserError(str(path), "uses a YAML alias (*name). Write the value out.")
+        raw = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise UserError(str(path), f"is not valid YAML{line}: {reason}.") from None
+    if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list):
+        raise UserError(str(path), "has no list of steps. Write 'steps:' and below it '- train: {...}' lines.")
+    return raw
+
+
+def write_recipe(path: Path, steps: list[dict]) -> None:
+    """Write steps as a recipe that `strop run` can repeat."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    stream = io.StringIO()
+    yaml.dump({"steps": steps}, stream)
+    write_whole(path, stream.getvalue().encode())
+
+
+def _apply(raw: dict, changes: dict[str, str], found: list[str]) -> None:
+    """Put --set ID.option=value into the raw recipe."""
+    from ruamel.yaml import YAML
+
+    places = {"data": raw.setdefault("data", {})} if changes else {}
+    for item in raw["steps"]:
+        if isinstance(item, dict):
+            places |= {
+                str(options["id"]): options
+                for options in item.values()
+                if isinstance(options, dict) and "id" in options
+            }
+    for place, text in changes.items():
+        name, _, option = place.partition(".")
+        if name not in places or not option:
+            found.append(f"--set {place}: '{name}' is not a step. {suggest(name, places)}")
+        elif isinstance(places[name], dict):
+            places[name][option] = YAML(typ="safe", pure=True).load(text)
+
+
+def _read_steps(raw: dict, base: Path, found: list[str]) -> list:
+    """Config objects in order; None where a step is wrong (its problems are in `found`)."""
+    steps: list = []
+    ids: list[str] = []
+    for number, item in enumerate(raw["steps"]):
+        place = f"steps[{number}]"
+        if not (isinstance(item, dict) and len(item) == 1):
+            found.append(f"{place}: {item!r} is not a step. Write '- train: {{...}}' with one verb a step.")
+            steps.append(None)
+            continue
+        [(verb, options)] = item.items()
+        if verb not in RECIPE_VERBS:
+            found.append(f"{place}.{verb}: unknown step. {suggest(str(verb), RECIPE_VERBS)}")
+            steps.append(None)
+            continue
+        options = dict(options or {})
+        if verb == "train" and raw.get("data"):
+            options.setdefault("data", raw["data"])
+        step = _read_step(verb, options, f"{place}.{verb}", base, found)
+        found += _unknown_references(step_class(verb), options, ids, f"{place}.{verb}")
+        if options.get("id") in ids:
+            found.append(f"{place}.{verb}.id: '{options['id']}' is taken by an earlier step. Choose another.")
+        ids.append(str(options.get("id")))
+        steps.append(step)
+    return steps
+
+
+def _read_step(verb: str, options: dict, place: str, base: Path, found: list[str]):
+    model = step_class(verb)
+    try:
+        return model.model_validate(options)
+    except ValidationError as error:
+        found += problems(error, model, prefix=f"{place}.")
+    return None
+
+
+def _unknown_references(model: type, options: dict, ids: list[str], place: str) -> list[str]:
+    """References that are neither an earlier id nor a run folder."""
+    unknown = []
+    for role in model.references:
+        names = options.get(role) or []
+        for name in names if isinstance(names, list) else [names]:
+            if name not in ids and not (Path(str(name)) / "run.json").is_file():
+                known = f" {suggest(str(name), ids)}" if ids else ""
+                unknown.append(f"{place}.{role}: '{name}' is neither an earlier step nor a run folder.{known}")
+    return unknown
+
+
+def _read_expectations(raw: Any, ids: list, found: list[str]) -> dict[str, Expectation]:
+    expect = {}
+    for name, options in raw.items() if isinstance(raw, dict) else []:
+        if name not in ids:
+            found.append(f"expect.{name}: no step has this id. {suggest(str(name), filter(None, ids))}")
+            continue
+        try:
+            expect[name] = Expectation.model_validate(options)
+        except ValidationError as error:
+            found += problems(error, Expectation, prefix=f"expect.{name}.")
+    return expect
+
+
+def _link(step: Any, made: dict[str, Path]) -> Any:
+    """The step with ids of earlier steps replaced by their folders."""
+
+    def place(name):
+        return [place(item) for item in name] if isinstance(name, list) else str(made.get(name, name))
+
+    return step.model_copy(
+        update={role: place(getattr(step, role)) for role in step.references if getattr(step, role) is not None}
+    )
+
+
+def hold(expect: dict[str, Expectation], runs: list[Run]) -> None:
+    """Raise GateFailed with every expectation that the results do not keep."""
+    from .report.rows import collect
+
+    rows = collect([run.folder for run in runs]).rows
+    accuracy = {row.id: 100 * row.accuracy for row in rows if row.accuracy is not None}
+    unmeasured = [name for name, wanted in expect.items() if not {name, wanted.top1_drop_vs or name} <= set(accuracy)]
+    if unmeasured:
+        raise GateFailed(f"expected, and not measured: {', '.join(unmeasured)} (no validation or test pictures)")
+    broken = []
+    for name, wanted in expect.items():
+        if wanted.top1_drop_vs is not None and wanted.at_most is not None:
+            drop = accuracy[wanted.top1_drop_vs] - accuracy[name]
+            if drop > wanted.at_most:
+                broken.append(f"{name} lost {drop:.2f} points against {wanted.top1_drop_vs}; at most {wanted.at_most}")
+        if wanted.top1_at_least is not None and accuracy[name] < wanted.top1_at_least:
+            broken.append(f"{name} reaches {accuracy[name]:.2f} %; at least {wanted.top1_at_least}")
+    if broken:
+        raise GateFailed("expected, and not reached: " + "; ".join(broken))

@@ -1,0 +1,145 @@
+"""Read the JSON of run folders and say in words what is wrong with one that can't be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MODEL_VERBS = ("train", "prune", "quantize", "export")
+JOINED_VERBS = ("evaluate", "bench", "export")
+
+_NUMBER = (int, float)
+_MODEL = {"name": str, "trained": list, "input_size": list, "file": str, "bytes": int, "hash": str}
+_MEASURED = {"split": str, "hash": str, "accuracy": _NUMBER}
+_BENCH = {"id": str, "hash": str, "latency_ms": dict}
+
+
+class Unusable(ValueError):
+    """A folder that gives no row; the text is the reason."""
+
+
+class Folder(NamedTuple):
+    """A finished run folder: its two JSON files."""
+
+    path: Path
+    record: dict[str, Any]
+    result: dict[str, Any]
+
+    @property
+    def verb(self) -> str:
+        return self.record["verb"]
+
+    @property
+    def started(self) -> str:
+        return self.record.get("started", "")
+
+    @property
+    def parent_hash(self) -> str | None:
+        """Hash of the model that this folder measured or was made from."""
+        return (self.record.get("parents") or {}).get("parent", {}).get("hash")
+
+
+def read_folder(path: Path, verbs: Iterable[str] | None = None) -> Folder | None:
+    """The folder's record and result; None where the verb is not one of `verbs`.
+
+    Raises:
+        Unusable: not a run folder, unfinished, or the JSON is not what docs/formats.md says.
+    """
+    if not path.is_dir():
+        raise Unusable("is not a folder")
+    record = _read_object(path / "run.json")
+    _check("run.json", record, {"id": str, "verb": str, "status": str})
+    if verbs is not None and record["verb"] not in verbs:
+        return None
+    if record["status"] != "complete":
+        raise Unusable(f"{record['verb']} is unfinished")
+    for role, parent in _field(record, "parents", dict).items():
+        _check(f"run.json: parents.{role}", parent, {"id": str})
+    result = _read_object(path / "result.json")
+    _check_result(record["verb"], result)
+    return Folder(path, record, result)
+
+
+def look_around(paths: Iterable[Path], known: Iterable[Path]) -> list[Folder]:
+    """Finished evaluate, bench and export folders that lie beside `paths` and are not `known`."""
+    seen, found = set(known), []
+    for parent in dict.fromkeys(path.parent for path in paths):
+        for path in sorted(parent.iterdir()):
+            if path in seen or not (path / "run.json").is_file():
+                continue
+            try:
+                folder = read_folder(path, JOINED_VERBS)
+            except Unusable:
+                continue  # nobody named this folder; a run in progress beside the others is ordinary
+            if folder is not None:
+                found.append(folder)
+    return found
+
+
+def read_metrics(path: Path | None) -> list[dict]:
+    """Lines of metrics.jsonl; reading stops at a line that a crash has torn."""
+    if path is None or not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = _parse(text)
+        except ValueError:
+            break
+        if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+            break
+        lines.append(line)
+    return lines
+
+
+def _parse(text: str) -> Any:
+    def refuse(name: str):
+        raise ValueError(f"{name} is no number")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Unusable(f"has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{path.name} can't be read ({error})") from None
+    if not isinstance(value, dict):
+        raise Unusable(f"{path.name} holds no JSON object")
+    return value
+
+
+def _check(where: str, value: Any, fields: dict[str, Any]) -> None:
+    if not isinstance(value, dict):
+        raise Unusable(f"{where} holds no JSON object")
+    for name, kind in fields.items():
+        if name not in value:
+            raise Unusable(f"{where} lacks '{name}'")
+        if not isinstance(value[name], kind) or isinstance(value[name], bool):
+            raise Unusable(f"{where}: '{name}' can't be {value[name]!r}")
+
+
+def _field(value: dict, name: str, kind: type) -> Any:
+    """An optional field: empty where absent or null."""
+    found = value.get(name)
+    if found is None:
+        return kind()
+    if not isinstance(found, kind):
+        raise Unusable(f"'{name}' can't be {found!r}")
+    return found
+
+
+def _check_result(verb: str, result: dict) -> None:
+    if verb in MODEL_VERBS:
+        _check("result.json: model", result.get("model"), _MODEL)
+    for number, entry in enumerate(_field(result, "measured", list)):
+        _check(f"result.json: measured[{number}]", entry, _MEASURED)
+    if verb == "bench":
+        for number, entry in enumerate(_field(result, "bench", list)):
+            where = f"result.json: bench[{number}]"
+            _check(where, entry, _BENCH)
+            _check(f"{where}.latency_ms", entry["latency_ms"], {"p50": _NUMBER, "p95": _NUMBER})

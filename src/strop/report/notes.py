@@ -1,0 +1,209 @@
+"""The sentences that keep a comparison honest: what can't be compared, and what did not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .numbers import decimals_for, percent, significant, times
+
+if TYPE_CHECKING:
+    from .folders import Folder
+    from .rows import Row
+
+POINTS = 0.02
+"""How much accuracy a smaller model may lose before it is said aloud: 2 points."""
+
+
+def differences(rows: Sequence[Row]) -> list[str]:
+    """Why some accuracies of the table can't be set side by side."""
+    found = []
+    missing = [row.id for row in rows if row.measured is None]
+    if missing:
+        found.append(f"No accuracy on test or val was measured for {_names(missing)}: strop evaluate {missing[0]}")
+    measured = [row for row in rows if row.measured]
+    found += _split_up(
+        measured,
+        "split",
+        lambda row: row.measured["split"],
+        "Accuracies come from different splits: {}. They can't be compared.",
+    )
+    found += _split_up(
+        measured,
+        "data",
+        lambda row: row.measured.get("data"),
+        "Accuracies were measured on different pictures: {}. They can't be compared.",
+    )
+    found += _split_up(
+        measured,
+        "classes",
+        lambda row: tuple(row.measured.get("classes") or ()),
+        "The classes or their order differ: {}.",
+    )
+    other = [row for row in measured if not row.is_shipped]
+    if other:
+        files = _names(f"{row.id} ({row.measured.get('file', '?')}, not {row.file})" for row in other)
+        found.append(f"The accuracy was measured on another file than the one that ships for {files}.")
+    return found
+
+
+def _split_up(rows: Sequence[Row], name: str, key: Callable[[Row], Hashable], sentence: str) -> list[str]:
+    """The sentence filled with the groups, largest first; nothing where all rows agree."""
+    groups: dict[Hashable, list[str]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row.id)
+    if len(groups) < 2:
+        return []
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    if name == "split":
+        return [sentence.format("; ".join(f"{split} for {_names(ids)}" for split, ids in ordered))]
+    return [sentence.format(" against ".join(_names(ids) for _, ids in ordered))]
+
+
+def about_bench(rows: Sequence[Row], bench: Folder | None) -> list[str]:
+    """Where the latencies come from, and which rows have none."""
+    if bench is None:
+        return ["No bench holds these rows, so there are no latencies: strop bench " + " ".join(row.id for row in rows)]
+    found = [_origin(rows, bench)]
+    missing = [row.id for row in rows if row.latency is None]
+    if missing:
+        found.append(
+            f"Bench {bench.record['id']} does not hold {_names(missing)}; latencies of two benches are not "
+            f"comparable. Time all together: strop bench {' '.join(row.id for row in rows)}"
+        )
+    other = [row.id for row in rows if row.latency and row.latency["hash"] != row.hash]
+    if other:
+        found.append(f"The latency was measured on another file than the one that ships for {_names(other)}.")
+    noise = bench.result.get("noise") or {}
+    if noise.get("quiet") is False:
+        ratio = noise.get("p95_over_p50")
+        size = f": p95 is {times(ratio)}x p50." if ratio else "."
+        found.append(f"The machine was not quiet during the bench{size}")
+    return found
+
+
+def _origin(rows: Sequence[Row], bench: Folder) -> str:
+    timed = [row.latency for row in rows if row.latency]
+    runtimes = sorted({entry.get("runtime", "an unnamed runtime") for entry in timed})
+    threads = sorted({entry["threads"] for entry in timed if isinstance(entry.get("threads"), int)})
+    words = [" and ".join(runtimes)]
+    if threads:
+        words.append(f"{' and '.join(map(str, threads))} thread{'s' if threads != [1] else ''}")
+    processor = (bench.record.get("machine") or {}).get("processor")
+    if processor:
+        words.append(str(processor))
+    return f"Latencies are from bench {bench.record['id']}: {', '.join(words)}."
+
+
+def findings(rows: Sequence[Row]) -> list[str]:
+    """What did not hold: a teacher that is no better, int8 that is no faster, a child that lost too much."""
+    found = []
+    for row in rows:
+        found += _about_teacher(row, row.parent("teacher", rows))
+        parent = row.parent("parent", rows)
+        found += _about_speed(row, parent) + _about_loss(row, parent)
+    return found
+
+
+def same_pictures(row: Row, other: Row) -> bool:
+    """Whether two accuracies may be compared: same split, same pictures."""
+    if row.measured is None or other.measured is None:
+        return False
+    return all(row.measured.get(key) == other.measured.get(key) for key in ("split", "data"))
+
+
+def _about_teacher(row: Row, teacher: Row | None) -> list[str]:
+    if teacher is None or not same_pictures(row, teacher) or teacher.accuracy > row.accuracy:
+        return []
+    pair = _against(teacher.accuracy, row.accuracy)
+    return [f"Teacher {teacher.id} does not beat its student {row.id} ({pair})."]
+
+
+def _about_speed(row: Row, parent: Row | None) -> list[str]:
+    if row.verb != "quantize" or parent is None or row.p50 is None or parent.p50 is None or row.p50 < parent.p50:
+        return []
+    ratio = times(row.p50 / parent.p50)
+    return [f"{row.scheme or 'Quantization'} does not pay for {row.id}: {ratio}x the float latency of {parent.id}."]
+
+
+def _about_loss(row: Row, parent: Row | None) -> list[str]:
+    if row.verb not in ("prune", "quantize") or parent is None or not same_pictures(row, parent):
+        return []
+    lost = parent.accuracy - row.accuracy
+    if lost <= POINTS + 1e-9:
+        return []
+    done = "Pruned" if row.verb == "prune" else "Quantized"
+    return [
+        f"{done} {row.id} is {percent(lost)} points below its parent {parent.id} "
+        f"({_against(row.accuracy, parent.accuracy)})."
+    ]
+
+
+def _against(one: float, other: float) -> str:
+    digits = 3 if one == other or f"{one:.3f}" != f"{other:.3f}" else 5
+    return f"{one:.{digits}f} against {other:.{digits}f}"
+
+
+def _names(ids) -> str:
+    *most, last = list(ids)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which row to ship, in words; `best` is the most accurate row, `pick` the smallest close to it."""
+
+    best: Row | None
+    pick: Row | None
+    headline: str
+    details: list[str]
+
+
+def judge(rows: Sequence[Row]) -> Verdict:
+    """The smallest row within 2 points of the best, among the rows measured on the same pictures."""
+    pool = _comparable(rows)
+    if not pool:
+        return Verdict(None, None, "Nothing was measured on test or val yet.", [])
+    best = max(pool, key=lambda row: (row.accuracy, -row.bytes))
+    pick = min(
+        (row for row in pool if best.accuracy - row.accuracy <= POINTS + 1e-9),
+        key=lambda row: (row.bytes, -row.accuracy),
+    )
+    details = []
+    if len(pool) < len(rows):
+        details.append(f"Judged are the {len(pool)} of {len(rows)} rows that were measured on the same pictures.")
+    if len(rows) == 1:
+        return Verdict(best, pick, _alone(pick), details)
+    if pick is best:
+        headline = f"{best.id} is the most accurate model, and none within 2 points is smaller."
+        return Verdict(best, pick, headline, details)
+    headline = f"{pick.id} is the smallest model within 2 points of the best, {best.id}."
+    return Verdict(best, pick, headline, [_compare(pick, best), *details])
+
+
+def _comparable(rows: Sequence[Row]) -> list[Row]:
+    pools = [[other for other in rows if same_pictures(row, other)] for row in rows if row.measured]
+    return max(pools, key=len, default=[])
+
+
+def _alone(row: Row) -> str:
+    decimals = decimals_for(row.measured.get("n"))
+    return f"{row.id} is right on {percent(row.accuracy, decimals)} % of the {row.measured['split']} pictures."
+
+
+def _compare(pick: Row, best: Row) -> str:
+    decimals = decimals_for(best.measured.get("n"))
+    text = (
+        f"{percent(pick.accuracy, decimals)} % against {percent(best.accuracy, decimals)} %, "
+        f"{times(best.bytes / pick.bytes)} times smaller "
+        f"({significant(pick.bytes / 1e6)} MB against {significant(best.bytes / 1e6)} MB)"
+    )
+    if not pick.p50 or not best.p50:
+        return text + "; the two were not timed in one bench."
+    faster = pick.p50 < best.p50
+    ratio = best.p50 / pick.p50 if faster else pick.p50 / best.p50
+    return (
+        f"{text} and {times(ratio)} times {'faster' if faster else 'slower'} at batch 1 "
+        f"({significant(pick.p50)} ms against {significant(best.p50)} ms)."
+    )

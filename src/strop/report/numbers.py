@@ -1,0 +1,71 @@
+"""How figures are written for people, and which points no other point beats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+DASH = "-"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """At least `digits` significant digits, never an exponent; thousands are grouped.
+
+    >>> significant(0.0041), significant(11.17281), significant(9103.4), significant(None)
+    ('0.00410', '11.2', '9,103', '-')
+    """
+    if value is None:
+        return DASH
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A share in [0, 1] as a bare percentage.
+
+    >>> percent(0.874)
+    '87.4'
+    """
+    return DASH if value is None else f"{100 * value:.{decimals}f}"
+
+
+def decimals_for(n: int | None) -> int:
+    """Digits of a percentage that `n` pictures can carry.
+
+    Below 5,000 pictures the 95 % interval is wider than a point, so a second digit would be noise.
+    """
+    return 2 if n and n >= 5000 else 1
+
+
+def times(ratio: float) -> str:
+    """A ratio: '0.98', '1.1', '6.2', '45'."""
+    if ratio >= 10:
+        return f"{ratio:,.0f}"
+    return f"{ratio:.1f}" if ratio >= 1.05 else f"{ratio:.2f}"
+
+
+def size(input_size: Sequence[int]) -> str:
+    """Channels, height, width as the usual height x width x channels.
+
+    >>> size([1, 28, 28])
+    '28x28x1'
+    """
+    return "x".join(str(n) for n in (*input_size[1:], *input_size[:1])) or DASH
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of (cost, gain) points that no other point beats, in order of cost.
+
+    A point is beaten by one that costs no more and gains no less, and is better in at least one.
+
+    >>> pareto([(1, 0.8), (2, 0.7), (3, 0.9)])
+    [0, 2]
+    """
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
+    front: list[int] = []
+    for i in order:
+        if not front or points[i][1] > points[front[-1]][1] or points[i] == points[front[-1]]:
+            front.append(i)
+    return front

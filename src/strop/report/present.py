@@ -1,0 +1,32 @@
+"""The pictures and the page of one run folder, drawn from its JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..runs import Run
+
+
+def present(run: Run) -> None:
+    """Write train_details.png, confusion_matrix.png and report.html into a finished run folder."""
+    from .charts import confusion_matrix, train_details
+
+    metrics, result = run.metrics(), run.result
+    if metrics:
+        train_details(metrics, run.folder / "train_details.png")
+    if result.get("measured"):
+        shown = result["measured"][0]
+        title = f"{run.id}: {shown['n']} {shown['split']} pictures"
+        confusion_matrix(shown["confusion"], shown["classes"], run.folder / "confusion_matrix.png", title)
+    if run.record["verb"] != "evaluate":
+        report([run.folder], run.folder / "report.html", title=run.id)
+
+
+def report(folders: list[Path], path: Path, *, title: str) -> Path:
+    """Write one report about several run folders."""
+    from .page import write_page
+    from .rows import collect
+
+    rows, notes = collect(folders)
+    write_page(rows, notes, path, title=title)
+    return path

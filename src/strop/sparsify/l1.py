@@ -1,0 +1,41 @@
+"""L1 by proximal steps: weights that don't pay become exactly zero."""
+
+import torch
+import torch.nn as nn
+
+from . import regularisers
+
+
+@regularisers.add("l1")
+class L1:
+    """Pull the weights of convolutions and linear layers to zero; biases and norms are left alone.
+
+    w <- sign(w) * max(|w| - lr * strength, 0) after each update, the proximal step of strength * ||w||_1.
+
+    Source: Beck and Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm", 2009 (soft thresholding).
+    Unlike a penalty in the loss: zeros are exact, so they can be counted and removed.
+
+    Args:
+        strength: factor on the L1 norm; >= 0.
+    Raises:
+        ValueError: strength < 0.
+    """
+
+    label = "L1"
+
+    def __init__(self, strength: float = 1e-4):
+        if strength < 0:
+            raise ValueError(f"strength is {strength}; it must not be negative.")
+        self.strength = strength
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, lr: float) -> None:
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.weight.copy_(nn.functional.softshrink(module.weight, lr * self.strength))
+
+
+def zero_share(model: nn.Module) -> float:
+    """Share of exactly zero weights in convolutions and linear layers, in [0, 1]."""
+    weights = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return sum(int((w == 0).sum()) for w in weights) / max(1, sum(w.numel() for w in weights))

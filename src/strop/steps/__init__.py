@@ -1,0 +1,18 @@
+"""The steps: where parts meet. Each is a frozen config with `execute()`; torch is imported only while one runs."""
+
+from importlib import import_module
+
+VERBS = {
+    "train": "Train",
+    "prune": "Prune",
+    "quantize": "Quantize",
+    "export": "Export",
+    "evaluate": "Evaluate",
+    "bench": "Bench",
+    "predict": "Predict",
+}
+
+
+def step_class(verb: str) -> type:
+    """The config class of a verb, e.g. `Train` for "train"."""
+    return getattr(import_module(f".{verb}", __name__), VERBS[verb])

@@ -1,0 +1,47 @@
+"""The data set of a run, opened again and held against what the run was made with."""
+
+from __future__ import annotations
+
+from ..data.dataset import Data, open_data
+from ..errors import UserError
+from ..runs import Run
+
+
+def reopen(run: Run) -> Data:
+    """The same pictures in the same split. Raises UserError naming what differs."""
+    about = run.data
+    choice = about["validation"]
+    data = open_data(about["location"] or about["source"], validation=choice["share"], seed=choice["seed"])
+    same_classes(run, data)
+    if data.fingerprint != about["fingerprint"]:
+        counts = {split: len(items) for split, items in data.splits.items()}
+        before = {split: sum(classes.values()) for split, classes in about["counts"].items()}
+        change = (
+            f"{before} pictures then, {counts} now" if counts != before else "the counts are equal, contents are not"
+        )
+        raise UserError(
+            about["source"],
+            f"is not the data set that '{run.id}' was made with ({change}). Restore the pictures, or train again.",
+        )
+    return data
+
+
+def same_classes(run: Run, data: Data) -> None:
+    """Refuse a data set whose classes differ from the run's, in name or order."""
+    expected, found = run.data["classes"], list(data.classes)
+    if expected == found:
+        return
+    missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    change = (
+        "; ".join(
+            filter(
+                None,
+                [f"missing: {', '.join(missing)}" if missing else "", f"unknown: {', '.join(extra)}" if extra else ""],
+            )
+        )
+        or "another order"
+    )
+    raise UserError(
+        str(data.source.name),
+        f"its classes are not those of '{run.id}' ({change}). Give pictures in folders of the same names.",
+    )

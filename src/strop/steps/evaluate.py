@@ -1,0 +1,65 @@
+"""strop evaluate: measure a run or an exported file on a split."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ..config import RunReference
+from ..errors import UserError
+from ..runs import Run
+from .step import Step
+
+
+class Evaluate(Step):
+    """Measure accuracy, precision, recall, F1 and the confusion matrix of a run or an export.
+
+    Example: strop evaluate runs/resnet18 --split test
+    """
+
+    verb: ClassVar[str] = "evaluate"
+    positional: ClassVar[tuple[str, ...]] = ("parent", "data")
+
+    parent: RunReference = Field(description="run or export to measure")
+    data: str | None = Field(None, description="another folder or data set with the same classes (default: the run's)")
+    split: Literal["train", "val", "test"] = Field("val", description="train, val or test")
+
+    def default_id(self, parents: dict[str, Run]) -> str:
+        return f"{parents['parent'].id}-on-{self.split}"
+
+    def open_data(self, parents: dict[str, Run]) -> Any:
+        from ..data.dataset import open_data
+        from .data import reopen, same_classes
+
+        if self.data is None:
+            return reopen(parents["parent"])
+        about = parents["parent"].data["validation"]
+        data = open_data(self.data, validation=about["share"], seed=about["seed"])
+        same_classes(parents["parent"], data)
+        return data
+
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        if not len(data.splits[self.split]):
+            have = ", ".join(split for split, items in data.splits.items() if len(items))
+            raise UserError(
+                f"--split {self.split}", f"'{data.source.name}' has no {self.split} pictures. It has: {have}."
+            )
+
+    def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
+        from ..data.load import pictures
+        from .results import measured
+        from .subjects import open_subject
+
+        subject = open_subject(parents["parent"])
+        size, channels = subject.preprocess.input_size, subject.preprocess.channels
+        chosen = pictures(data, self.split, size=size, channels=channels)
+        return {
+            "model": parents["parent"].result["model"],
+            "measured": [measured(parents["parent"], subject, chosen, data, split=self.split, runtime=subject.runtime)],
+        }
+
+    def present(self, run: Run) -> None:
+        from ..report.present import present
+
+        present(run)

@@ -1,0 +1,67 @@
+"""The options of everything that trains, shared by train and prune."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+
+from ..augment import PRESETS, augmentations
+from ..config import Part, part_of, write_part
+from ..distill import losses as distillation_losses
+from ..sparsify import regularisers
+from ..train.losses import losses
+from .step import Step
+
+DEFAULT_LR = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3}
+
+
+def _read_augment(value: Any) -> tuple[Part, ...]:
+    """A preset, or a list of augmentations with their options."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if isinstance(value, str) and value in PRESETS:
+        value = PRESETS[value]
+    items = value if isinstance(value, list | tuple) else [value]
+    adapter = TypeAdapter(part_of(augmentations))
+    try:
+        return tuple(adapter.validate_python(item) for item in items)
+    except ValidationError as error:
+        reason = error.errors()[0].get("ctx", {}).get("error", error)
+        raise ValueError(f"{reason} Presets: {', '.join(PRESETS)}.") from None
+
+
+Augment = Annotated[
+    tuple[Part, ...],
+    BeforeValidator(_read_augment),
+    PlainSerializer(lambda parts: [write_part(part) for part in parts]),
+]
+
+
+class TrainingOptions(Step):
+    """How to train; the defaults suit a small set on a CPU."""
+
+    epochs: int = Field(12, ge=1, le=10_000, description="passes over the training pictures")
+    batch_size: int = Field(128, ge=2, le=65_536, description="pictures an update")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="sgd (Nesterov 0.9), adam or adamw")
+    lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.05 for sgd, else 0.001)")
+    schedule: Literal["cosine", "constant", "exponential", "step"] = Field(
+        "cosine", description="cosine, constant, exponential or step"
+    )
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the training with rising learning rate")
+    weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
+    loss: part_of(losses) = Field("cross-entropy", validate_default=True, description="loss on the labels")
+    augment: Augment = Field("light", validate_default=True, description=f"{', '.join(PRESETS)}, or a list of names")
+    distill: part_of(distillation_losses, optional=True) = Field(
+        None, description="loss on the teacher's answers, e.g. kd:temperature=2"
+    )
+    sparsify: part_of(regularisers, optional=True) = Field(None, description="regulariser, e.g. l1:strength=1e-4")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto, fp32 or bf16")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_lr(cls, raw: Any) -> Any:
+        """The learning rate that belongs to the optimizer, where none is given."""
+        if isinstance(raw, dict) and raw.get("lr") is None:
+            return dict(raw, lr=DEFAULT_LR.get(raw.get("optimizer", "sgd"), 0.05))
+        return raw

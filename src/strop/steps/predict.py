@@ -1,0 +1,96 @@
+"""strop predict: what a run or an exported file says to pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field
+
+from ..config import RunReference, Strict
+from ..errors import UserError
+from ..runs import Run
+
+
+class Predict(Strict):
+    """Classify picture files or folders of them. Writes nothing, but for the grid that is asked for.
+
+    Example: strop predict runs/resnet18-export photos/ --grid grid.png
+    """
+
+    verb: ClassVar[str] = "predict"
+    positional: ClassVar[tuple[str, ...]] = ("parent", "paths")
+
+    parent: RunReference = Field(description="run or export")
+    paths: Annotated[
+        list[str],
+        BeforeValidator(lambda value: [str(v) for v in value] if isinstance(value, list | tuple) else [str(value)]),
+    ] = Field(min_length=1, description="files or folders")
+    grid: str | None = Field(None, description="PNG to draw the pictures in, with truth where the folder tells it")
+
+    def execute(self) -> list[dict[str, Any]]:
+        """Predictions in the order of the files: path, class, probability, and truth where it is known.
+
+        Truth is the name of the picture's folder, where that is one of the classes.
+        """
+        from ..data.geometry import fit_square
+        from ..data.picture import read_pixels
+        from .subjects import open_subject
+
+        subject = open_subject(Run.open(self.parent))
+        if self.grid is not None and Path(self.grid).exists():
+            raise UserError(f"--grid {self.grid}", "the file is there; strop overwrites nothing. Choose another name.")
+        files = find_pictures(self.paths)
+        size, channels = subject.preprocess.input_size, subject.preprocess.channels
+        squares = [fit_square(read_pixels(file), size, channels) for file in files]
+        rows = [
+            _row(file, log_odds, subject.classes)
+            for file, log_odds in zip(files, _classify(subject, squares), strict=True)
+        ]
+        if self.grid is not None:
+            from ..report.charts import prediction_grid
+
+            prediction_grid(squares, rows, Path(self.grid))
+        return rows
+
+
+def find_pictures(paths: list[str]) -> list[Path]:
+    """The picture files among paths, folders searched through. Raises UserError for paths that give none."""
+    from ..data.folder import EXTENSIONS, is_hidden
+
+    found, problems = [], []
+    for path in map(Path, paths):
+        inside = (
+            sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in EXTENSIONS
+                and p.is_file()
+                and not any(is_hidden(part) for part in p.relative_to(path).parts)
+            )
+            if path.is_dir()
+            else [path]
+        )
+        if not path.exists():
+            problems.append(f"{path}: no such file or folder.")
+        elif not inside:
+            problems.append(f"{path}: no pictures in this folder ({', '.join(sorted(EXTENSIONS))}).")
+        found += inside
+    if problems:
+        raise UserError("predict", *problems)
+    return found
+
+
+def _classify(subject: Any, squares: list) -> list:
+    import numpy as np
+    import torch
+
+    with torch.inference_mode():
+        batches = (torch.from_numpy(np.stack(squares[i : i + 64])) for i in range(0, len(squares), 64))
+        return [row for batch in batches for row in subject(batch).float().softmax(1).tolist()]
+
+
+def _row(file: Path, probabilities: list[float], classes: tuple[str, ...]) -> dict[str, Any]:
+    best = max(range(len(classes)), key=probabilities.__getitem__)
+    row = {"path": str(file), "class": classes[best], "probability": round(probabilities[best], 6)}
+    return row | ({"truth": file.parent.name} if file.parent.name in classes else {})

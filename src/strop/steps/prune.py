@@ -1,0 +1,118 @@
+"""strop prune: remove channels down to a budget, then fine-tune under a teacher."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from ..config import BudgetField, RunReference, part_of
+from ..distill import losses as distillation_losses
+from ..prune.criteria import criteria
+from ..runs import Run
+from .options import TrainingOptions
+from .step import log, require_model
+
+
+class Prune(TrainingOptions):
+    """Prune a run to a budget of what may remain, and fine-tune it with its parent (or --teacher) as teacher.
+
+    Example: strop prune runs/resnet18 --params 9%
+    """
+
+    verb: ClassVar[str] = "prune"
+    positional: ClassVar[tuple[str, ...]] = ("parent",)
+    references: ClassVar[tuple[str, ...]] = ("parent", "teacher")
+
+    parent: RunReference = Field(description="run to prune")
+    params: BudgetField | None = Field(None, description="parameters that may remain: 9% or 0.96M")
+    macs: BudgetField | None = Field(None, description="multiply-accumulates that may remain: 50% or 0.46G")
+    criterion: part_of(criteria) = Field("group-norm", validate_default=True, description="how channels are ranked")
+    scope: Literal["local", "global"] = Field(
+        "local", description="local: the same share of each group; global: one threshold over all"
+    )
+    round_to: int = Field(16, ge=1, le=64, description="channels come in multiples of this; relaxed where it must be")
+    teacher: RunReference | None = Field(None, description="run that teaches the fine-tuning (default: the parent)")
+    distill: part_of(distillation_losses, optional=True) = Field(
+        "kd", validate_default=True, description="loss on the teacher's answers, or none"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Prune:
+        if (self.params is None) == (self.macs is None):
+            raise ValueError("params: give exactly one budget, params (9% or 0.96M) or macs (50% or 0.46G).")
+        if self.teacher is not None and self.distill is None:
+            raise ValueError("teacher: has no effect with distill none. Leave one out.")
+        return self
+
+    def default_id(self, parents: dict[str, Run]) -> str:
+        return f"{parents['parent'].id}-pruned"
+
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        for role, parent in parents.items():
+            require_model(parent, role)
+        if "teacher" in parents:
+            from .data import same_classes
+
+            same_classes(parents["teacher"], data)
+
+    def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
+        from .. import artifact
+        from ..data.load import pictures
+        from ..measure.evaluate import evaluate
+        from ..prune.prune import prune
+        from ..runs import read_json
+        from ..train.precision import resolve_device, resolve_precision
+        from .results import describe_model, describe_training, measure_best_and_last
+        from .start import resolve
+        from .training import Training, evaluation_loader, word_training
+
+        parent = parents["parent"]
+        model = artifact.load(parent)
+        size, channels = model.preprocess.input_size, model.preprocess.channels
+        train, val = (
+            pictures(data, split, size=size, channels=channels) if len(data.splits[split]) else None
+            for split in ("train", "val")
+        )
+        kind, budget = ("params", self.params) if self.params else ("macs", self.macs)
+        report = prune(
+            model.net,
+            model.preprocess.shape,
+            kind=kind,
+            budget=budget,
+            scope=self.scope,
+            criterion=partial(criteria.get(self.criterion.name), **self.criterion.options),
+            round_to=self.round_to,
+            seed=self.seed,
+        )
+        if val is not None:
+            report["accuracy_before_fine_tuning"] = evaluate(model, evaluation_loader(val), data.classes)["accuracy"]
+        log.info(
+            "%s: %s of %s %s remain (budget %s, channels in multiples of %s)",
+            run.id,
+            f"{report['after']:,}",
+            f"{report['before']:,}",
+            kind,
+            budget.text,
+            report["round_to"],
+        )
+        device = resolve_device(self.device)
+        precision = resolve(run, "precision", resolve_precision(self.precision, model.net, device))
+        teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None
+        training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
+        facts = training.to_best()
+        artifact.save(run.folder, model, read_json(parent.folder / "model.json")["builder"])
+        before = parent.result["model"]
+        words = word_training(self, [*before["trained"], "pruned"], distilled=teacher is not None)
+        return {
+            "model": describe_model(run, model, before["name"], words),
+            "measured": measure_best_and_last(run, model, val, data),
+            "training": describe_training(facts),
+            "pruning": report,
+        }
+
+    def present(self, run: Run) -> None:
+        from ..report.present import present
+
+        present(run)

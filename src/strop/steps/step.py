@@ -1,0 +1,155 @@
+"""What all steps have in common: from a config to a finished run folder."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from .. import runs
+from ..config import RunReference, Strict
+from ..errors import Interrupted, UserError
+from ..runs import Run
+
+log = logging.getLogger("strop")
+ROOT = Path("runs")
+NOT_IN_KEY = {"id", "out"}
+
+
+class Step(Strict):
+    """One step; subclasses name their verb, their fields, which fields refer to runs, and `run`."""
+
+    verb: ClassVar[str]
+    positional: ClassVar[tuple[str, ...]] = ()
+    references: ClassVar[tuple[str, ...]] = ("parent",)
+
+    id: str | None = Field(
+        None, pattern=r"^[\w][\w.-]{0,79}$", description="name of the run (default: made from the step)"
+    )
+    out: str | None = Field(None, description="folder to write (default: runs/ID)")
+    seed: int = Field(0, ge=0, description="everything random is a function of it")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda")
+
+    def default_id(self, parents: dict[str, Run]) -> str:
+        """The id of a run that the user did not name."""
+        return f"{parents['parent'].id}-{self.verb}"
+
+    def open_parents(self) -> dict[str, Run]:
+        """The finished runs this step takes, by role. Raises UserError for one that is missing or unfinished."""
+        named = {role: getattr(self, role) for role in self.references}
+        return {role: Run.open(folder) for role, folder in named.items() if folder is not None}
+
+    def open_data(self, parents: dict[str, Run]) -> Any:
+        """The data set, opened and checked without torch; by default that of the parent, unchanged."""
+        from .data import reopen
+
+        return reopen(parents["parent"])
+
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        """Refuse, before anything is written, what can be known to fail."""
+
+    def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
+        """Do the work in the folder; returns what goes into result.json."""
+        raise TypeError(f"{type(self).__name__} does not say how it runs")
+
+    def settings(self) -> dict:
+        """The config as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    def key(self, parents: dict[str, Run], data: Any) -> str:
+        """Equal keys mean equal work: config, parents and data."""
+        settings = {
+            name: value
+            for name, value in self.settings().items()
+            if name not in NOT_IN_KEY and name not in self.references
+        }
+        hashes = {role: parent.model_hash() for role, parent in parents.items()}
+        return runs.digest(self.verb, settings, hashes, data.fingerprint if data is not None else None)
+
+    def execute(self, *, root: Path | str = ROOT, command: str | None = None) -> Run:
+        """Run the step, resume it, or return what it made before.
+
+        Example:
+            >>> import strop
+            >>> run = strop.Train(data="fashion-mini", model="resnet18", epochs=1).execute()
+            >>> run.result["measured"][0]["accuracy"]
+            0.73
+        """
+        parents = self.open_parents()
+        data = self.open_data(parents)
+        self.check(parents, data)
+        name = self.id or self.default_id(parents)
+        key = self.key(parents, data)
+        folder, state = runs.place(Path(self.out) if self.out else Path(root) / name, key, exact=bool(self.out))
+        if state == "complete":
+            log.info("%s: already done, nothing changed", folder)
+            return Run(folder)
+        if state == "unfinished":
+            log.info("%s: going on where it stopped", folder)
+            run = Run(folder)
+        else:
+            run = runs.create(
+                folder,
+                id=folder.name,
+                verb=self.verb,
+                key=key,
+                parents=parents,
+                seed=self.seed,
+                command=command or _command(),
+                device=self.device,
+            )
+            self._write_config(run, data)
+        with runs.locked(folder), runs.stopwatch() as seconds:
+            try:
+                result = self.run(run, parents, data)
+            except Interrupted:
+                run.add_seconds(seconds())
+                raise
+            run.finish(result, seconds())
+        self.present(run)
+        return run
+
+    def present(self, run: Run) -> None:
+        """Draw what people look at, from the JSON that was just written."""
+
+    def _write_config(self, run: Run, data: Any) -> None:
+        from ..recipe import write_recipe
+
+        settings = {"id": run.id} | {
+            name: value for name, value in self.settings().items() if name not in NOT_IN_KEY and value is not None
+        }
+        for role in self.references:
+            if role in settings:
+                settings[role] = _absolute(settings[role])
+        if data is not None:
+            runs.write_json(run.folder / "data.json", data.describe())
+            if "data" in settings:
+                settings["data"] = dict(
+                    settings["data"], source=data.describe()["location"] or settings["data"]["source"]
+                )
+        write_recipe(run.folder / "config.yaml", [{self.verb: settings}])
+
+
+def _absolute(reference):
+    return [_absolute(item) for item in reference] if isinstance(reference, list) else str(Path(reference).resolve())
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def require_model(run: Run, what: str) -> None:
+    """Refuse a run that holds no float model."""
+    if run.model_file.name != "model.safetensors" or run.record["verb"] not in ("train", "prune"):
+        raise UserError(
+            str(run.folder),
+            f"{what} needs a float model, and {run.record['verb']} made this one. "
+            "Give the train or prune run that it came from.",
+        )
+
+
+__all__ = ["ROOT", "RunReference", "Step", "log", "require_model"]

@@ -1,0 +1,75 @@
+"""Whatever can be measured, as one callable: a float run, a quantized run, or an exported file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import artifact
+from ..deploy.runtime import OnnxModel
+from ..models.classifier import Preprocess
+from ..runs import Run, read_json
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that takes uint8 pictures (B, C, S, S) and gives logits or log-probabilities (B, K)."""
+
+    predict: object
+    preprocess: Preprocess
+    classes: tuple[str, ...]
+    runtime: str
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.predict(images)
+
+
+def open_subject(run: Run, *, threads: int = 0) -> Subject:
+    """Load what a run folder holds. Raises UserError where it holds no model."""
+    path = run.model_file
+    if path.name == "model.safetensors":
+        model = artifact.load(run)
+        return Subject(model, model.preprocess, model.classes, "torch")
+    description = read_json(run.folder / "model.json")
+    preprocess, classes = artifact.read_preprocess(description), tuple(description["classes"])
+    session = OnnxModel(path, threads=threads)
+    predict = _from_pixels(session) if session.dtype == np.uint8 else _from_floats(session, preprocess)
+    return Subject(predict, preprocess, classes, "onnxruntime")
+
+
+def _from_pixels(session: OnnxModel):
+    """An exported file: the preprocessing is in the graph, probabilities come out."""
+
+    def predict(images: Tensor) -> Tensor:
+        return torch.from_numpy(session(images.numpy())).clamp_min(1e-12).log()
+
+    return predict
+
+
+def _from_floats(session: OnnxModel, preprocess: Preprocess):
+    """A quantized run: normalised floats in, logits out."""
+
+    def predict(images: Tensor) -> Tensor:
+        return torch.from_numpy(session(normalize(images.numpy(), preprocess)))
+
+    return predict
+
+
+def normalize(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """(pixel / 255 - mean) / std, (B, C, H, W) uint8 to float32."""
+    mean, std = (np.asarray(values, np.float32).reshape(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
+    return images.astype(np.float32) * (1 / (255 * std)) - mean / std
+
+
+def write_description(folder: Path, parent: Run, **more) -> None:
+    """model.json of a file that has no builder: the preprocessing and the classes of its parent."""
+    from ..runs import write_json
+
+    about = read_json(parent.folder / "model.json")
+    write_json(
+        folder / "model.json", {"format": 1, "preprocess": about["preprocess"], "classes": about["classes"], **more}
+    )

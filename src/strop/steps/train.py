@@ -1,0 +1,119 @@
+"""strop train: from pictures to a model, from scratch, from weights, from a run, or from a teacher."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ..config import DataField, RunReference
+from ..errors import UserError
+from ..runs import Run
+from .options import TrainingOptions
+from .step import log, require_model
+
+
+def _known_model(name: str) -> str:
+    from ..models import resolve
+
+    try:
+        resolve(name)
+    except UserError as error:
+        raise ValueError(" ".join(error.problems)) from None
+    return name
+
+
+class Train(TrainingOptions):
+    """Train a network on a folder or a named data set, optionally from a parent run or with a teacher.
+
+    Example: strop train data/ --model resnet18 --epochs 30
+    """
+
+    verb: ClassVar[str] = "train"
+    positional: ClassVar[tuple[str, ...]] = ("data",)
+    references: ClassVar[tuple[str, ...]] = ("parent", "teacher")
+
+    data: DataField = Field(description="folder with a folder for each class, or the name of a data set")
+    model: Annotated[str, AfterValidator(_known_model)] | None = Field(
+        None, description="network by name; see strop models"
+    )
+    pretrained: bool | str = Field(False, description="true for the library's weights, or a .safetensors file")
+    parent: RunReference | None = Field(None, description="run to go on from (fine-tuning)")
+    teacher: RunReference | None = Field(None, description="run whose answers the student learns")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_distill(cls, raw: Any) -> Any:
+        """A teacher without a loss teaches by kd."""
+        if isinstance(raw, dict) and raw.get("teacher") is not None and raw.get("distill") is None:
+            return dict(raw, distill="kd")
+        return raw
+
+    @model_validator(mode="after")
+    def _agree(self) -> Train:
+        if (self.model is None) == (self.parent is None):
+            raise ValueError("model: give either a model to start with or a parent run to go on from.")
+        if self.distill is not None and self.teacher is None:
+            raise ValueError("distill: needs a teacher. Add --teacher RUN (in a recipe, teacher: ID).")
+        if self.parent is not None and self.pretrained:
+            raise ValueError("pretrained: has no effect beside parent; the parent's weights are used. Leave one out.")
+        return self
+
+    def default_id(self, parents: dict[str, Run]) -> str:
+        return f"{parents['parent'].id}-tuned" if "parent" in parents else self.model.replace(":", "-")
+
+    def open_data(self, parents: dict[str, Run]) -> Any:
+        from ..data.dataset import open_data
+
+        return open_data(
+            self.data.source, validation=self.data.validation, input_size=self.data.input_size, seed=self.seed
+        )
+
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        for role, parent in parents.items():
+            require_model(parent, role)
+        if "teacher" in parents:
+            from .data import same_classes
+
+            same_classes(parents["teacher"], data)
+
+    def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
+        from .. import artifact
+        from ..data.load import pictures
+        from .results import describe_model, describe_training, measure_best_and_last
+        from .start import start_model
+        from .training import Training, word_training
+
+        model, builder, precision, device = start_model(self, run, parents, data)
+        size, channels = model.preprocess.input_size, model.preprocess.channels
+        train, val = (
+            pictures(data, split, size=size, channels=channels) if len(data.splits[split]) else None
+            for split in ("train", "val")
+        )
+        teacher = artifact.load(parents["teacher"]) if "teacher" in parents else None
+        log.info(
+            "%s: %s, %s, %d training pictures, %d px, %s on %s",
+            run.id,
+            self.model or parents["parent"].id,
+            "distilled" if teacher else "trained",
+            len(train),
+            size,
+            precision,
+            device,
+        )
+        training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
+        facts = training.to_best()
+        artifact.save(run.folder, model, builder)
+        before = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
+        trained = word_training(self, before, distilled=teacher is not None)
+        name = self.model or parents["parent"].result["model"]["name"]
+        return {
+            "model": describe_model(run, model, name, trained),
+            "measured": measure_best_and_last(run, model, val, data),
+            "training": describe_training(facts),
+        }
+
+    def present(self, run: Run) -> None:
+        from ..report.present import present
+
+        present(run)

@@ -1,0 +1,105 @@
+from strop.report.notes import findings, judge
+from strop.report.rows import collect
+
+
+def test_teacher_that_is_no_better_is_named(family):
+    """0.876 against 0.880: the teacher does not beat the student it taught; the pruned one it does beat."""
+    _, paths = family
+    said = [note for note in collect(paths).notes if note.startswith("Teacher")]
+    assert said == ["Teacher teacher does not beat its student student (0.876 against 0.880)."]
+
+
+def test_int8_that_is_not_faster_is_named_with_its_ratio(family):
+    """0.67 ms against 0.61 ms of its float parent is 1.1x; the other int8 is faster and goes unmentioned."""
+    _, paths = family
+    said = [note for note in collect(paths).notes if "does not pay" in note]
+    assert said == ["int8 does not pay for small-int8: 1.1x the float latency of small."]
+
+
+def test_pruning_that_costs_more_than_two_points_is_named(folders):
+    """Exactly 2 points are allowed, 2.2 are not."""
+    parent = folders.model("parent", accuracy=0.900)
+    fair = folders.model("fair", "prune", accuracy=0.880, parents={"parent": "parent"})
+    poor = folders.model("poor", "prune", accuracy=0.878, parents={"parent": "parent"})
+    said = findings(collect([parent, fair, poor]).rows)
+    assert said == ["Pruned poor is 2.2 points below its parent parent (0.878 against 0.900)."]
+
+
+def test_figures_of_different_pictures_are_not_set_against_each_other(folders):
+    """A teacher measured on other pictures neither beats nor loses; the table says they can't be compared."""
+    teacher = folders.model("teacher", accuracy=0.8)
+    student = folders.model(
+        "student",
+        accuracy=0.9,
+        parents={"teacher": "teacher"},
+        measured=[folders.measure(0.9, file_hash="sha256:x", file="model.safetensors", data="blake2b:other")],
+    )
+    rows, notes = collect([teacher, student])
+    assert findings(rows) == []
+    assert "Accuracies were measured on different pictures: teacher against student. They can't be compared." in notes
+
+
+def test_different_splits_and_class_orders_are_named(folders):
+    """Which rows stand on which split is said, and that a class order differs."""
+    turned = folders.classes[::-1]
+    rows = [
+        folders.model("a"),
+        folders.model("b"),
+        folders.model(
+            "c", measured=[folders.measure(0.9, file_hash="sha256:x", file="f", split="val", classes=turned)]
+        ),
+    ]
+    notes = collect(rows).notes
+    assert "Accuracies come from different splits: test for a and b; val for c. They can't be compared." in notes
+    assert "The classes or their order differ: a and b against c." in notes
+
+
+def test_accuracy_of_another_file_is_named(folders):
+    """An export without the test split takes the run's, and the note says that this file was not measured."""
+    run = folders.model("net")
+    folders.write(
+        "net-onnx",
+        "export",
+        {"model": folders.result("net")["model"] | {"file": "model.onnx", "hash": "sha256:onnx"}, "measured": []},
+        parents={"parent": "net"},
+    )
+    folders.evaluate("look", "net", 0.9)
+    assert any(
+        "another file than the one that ships for net (model.safetensors, not model.onnx)" in note
+        for note in collect([run]).notes
+    )
+
+
+def test_noisy_bench_is_named(folders):
+    """p95 at 1.9 times p50 means that other work ran beside the bench."""
+    run = folders.model("net")
+    folders.bench("bench", {"net": 1.0}, p95_over_p50=1.9)
+    assert "The machine was not quiet during the bench: p95 is 1.9x p50." in collect([run]).notes
+
+
+def test_verdict_picks_the_smallest_within_two_points(family):
+    """The best has 0.880; 0.864 at 1.04 MB is close enough, 44.71 / 1.04 = 43 times smaller, 3.12 / 0.67 = 4.7."""
+    _, paths = family
+    verdict = judge(collect(paths).rows)
+    assert (verdict.best.id, verdict.pick.id) == ("student", "small-int8")
+    assert verdict.details[0].startswith("86.4 % against 88.0 %, 43 times smaller")
+    assert "4.7 times faster" in verdict.details[0]
+
+
+def test_verdict_does_not_pick_what_lost_too_much(folders):
+    """A tiny model 5 points below is not the answer."""
+    rows = collect([folders.model("good", accuracy=0.9), folders.model("tiny", accuracy=0.85, parameters=1000)]).rows
+    assert judge(rows).pick.id == "good"
+
+
+def test_verdict_says_slower_where_it_is_slower(folders):
+    """Smaller is not faster when the bench says otherwise."""
+    runs = [folders.model("big", accuracy=0.9), folders.model("small", accuracy=0.89, parameters=1000)]
+    folders.bench("bench", {"big": 1.0, "small": 2.0})
+    assert "2.0 times slower" in judge(collect(runs).rows).details[0]
+
+
+def test_verdict_without_measurements_says_so(folders):
+    """No accuracy, no verdict."""
+    verdict = judge(collect([folders.model("net", measured=[])]).rows)
+    assert verdict.pick is None and verdict.headline == "Nothing was measured on test or val yet."
