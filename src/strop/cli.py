@@ -179,6 +179,10 @@ def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
     from .report.present import report as write
 
     path = Path(out)
+    if path.is_dir():
+        raise UserError(f"--out {out}", f"is a folder. Write the page's name, for example {path / 'report.html'}.")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {out}", f"there is no folder {path.parent}. Make it first.")
     if path.exists() and b"strop" not in path.read_bytes()[:2000]:
         raise UserError(f"--out {out}", "the file is there and strop did not write it. Choose another name.")
     if not runs:

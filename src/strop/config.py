@@ -16,7 +16,7 @@ from .registry import REQUIRED, Option, Registry
 class Strict(BaseModel):
     """A frozen config without unknown fields and without silent conversions."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Part(Strict):
@@ -71,7 +71,7 @@ def _split_part(value: Any) -> tuple[str, dict[str, Any]]:
 def _check_options(name: str, known: dict[str, Option], given: dict[str, Any]) -> dict[str, Any]:
     problems = [f"{name}.{key}: unknown option. {suggest(key, known)}" for key in given if key not in known]
     problems += [
-        f"{name}.{key}: is missing" for key, option in known.items() if option.default is REQUIRED and key not in given
+        f"{name}.{key}: is missing." for key, option in known.items() if option.default is REQUIRED and key not in given
     ]
     resolved = {}
     for key, option in known.items():
@@ -79,11 +79,11 @@ def _check_options(name: str, known: dict[str, Option], given: dict[str, Any]) -
             try:
                 resolved[key] = _convert(given[key], option.type)
             except ValueError:
-                problems.append(f"{name}.{key}: {given[key]!r} is not a value of type {option.type}")
+                problems.append(f"{name}.{key}: {given[key]!r} is not a value of type {option.type}.")
         elif option.default is not REQUIRED:
             resolved[key] = option.default
     if problems:
-        raise ValueError("; ".join(problems))
+        raise ValueError(" ".join(problems))
     return resolved
 
 
@@ -167,43 +167,42 @@ def _read_reference(value: Any) -> str:
 RunReference = Annotated[str, BeforeValidator(_read_reference)]
 
 
-class DataConfig(Strict):
-    """Which pictures, how many are held out, and at what size the network sees them."""
-
-    source: Annotated[str, BeforeValidator(str)] = Field(description="folder, or the name of a data set")
-    validation: str = Field("5%", description="share of train held out to choose by; taken by content hash")
-    input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")
-
-
-def _read_data(value: Any) -> Any:
-    return {"source": value} if isinstance(value, str) or hasattr(value, "__fspath__") else value
-
-
-DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
-
-
-def validate(model: type[Strict], raw: dict[str, Any], where: str, *, as_flag: bool = False) -> Any:
+def validate(
+    model: type[Strict], raw: dict[str, Any], where: str, *, as_flag: bool = False, found: Iterable[str] = ()
+) -> Any:
     """Build `model` from `raw`; all mistakes come in one UserError.
 
     Args:
         where: what the message begins with: the file, or the command.
         as_flag: values are text from a command line, so "10" may become 10 and fields are shown as --flags.
+        found: mistakes that are known already. What fields must be to each other is not judged beside them: a
+            misspelt --model is no missing model. (Where a field is wrong, pydantic does not judge it either.)
     """
+    found = list(found)
     try:
-        return model.model_validate(raw, strict=None if not as_flag else False)
+        made = model.model_validate(raw, strict=None if not as_flag else False)
     except ValidationError as error:
-        raise UserError(where, *problems(error, model, as_flag=as_flag)) from None
+        found += problems(error, model, as_flag=as_flag, between=not found)
+    if found:
+        raise UserError(where, *found)
+    return made
 
 
-def problems(error: ValidationError, model: type[Strict], *, prefix: str = "", as_flag: bool = False) -> list[str]:
-    """One sentence for each mistake, in the order of the input."""
-    return [_sentence(item, model, prefix, as_flag) for item in error.errors()]
+def problems(
+    error: ValidationError, model: type[Strict], *, prefix: str = "", as_flag: bool = False, between: bool = True
+) -> list[str]:
+    """One sentence for each mistake; `between` includes those between fields."""
+    return [_sentence(item, model, prefix, as_flag) for item in error.errors() if item["loc"] or between]
 
 
 def _sentence(item: dict, model: type[Strict], prefix: str, as_flag: bool) -> str:
     path = [str(step) for step in item["loc"] if not str(step).startswith("function-")]
-    place = _shown_place(model, path) if as_flag and path else prefix + ".".join(path)
     value, context = item["input"], item.get("ctx", {})
+    reason = str(context.get("error", item["msg"]))
+    if not path:  # a rule between fields begins with the field to change
+        field, _, reason = reason.partition(": ")
+        path = [field]
+    place = _shown_place(model, path) if as_flag else prefix + ".".join(path)
     match item["type"]:
         case "extra_forbidden":
             owner = _owner(model, path[:-1])
@@ -212,20 +211,21 @@ def _sentence(item: dict, model: type[Strict], prefix: str, as_flag: bool) -> st
         case "missing":
             return f"{place}: is missing{_describe(model, path)}."
         case "value_error" | "assertion_error":
-            return f"{place}: {context.get('error', item['msg'])}" if place else str(context.get("error", item["msg"]))
+            return f"{place}: {reason}"
         case "literal_error":
             options = re.findall(r"'([^']*)'", str(context["expected"]))
             return f"{place}: '{value}' is not an option. {suggest(str(value), options)}"
         case "int_parsing" | "int_type" | "int_from_float":
-            return (
-                f"{place}: {value!r} is not a whole number. Write for example {place.lstrip('-').split('.')[-1]}: 10."
-            )
+            example = f"{place} 10" if as_flag else f"{path[-1]}: 10"
+            return f"{place}: {value!r} is not a whole number. Write for example {example}."
         case "float_parsing" | "float_type":
             return f"{place}: {value!r} is not a number. Write for example 0.05 or 1e-3."
         case "bool_parsing" | "bool_type":
             return f"{place}: {value!r} is neither true nor false."
         case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
             return f"{place}: {value!r} is out of range. {item['msg'].replace('Input should be', 'It must be')}."
+        case "string_pattern_mismatch":
+            return f"{place}: {value!r} does not fit{_describe(model, path)}."
         case "string_type":
             return f"{place}: {value!r} is not text. Put it in quotes."
         case _:
@@ -256,4 +256,4 @@ def _owner(model: type[Strict], path: Iterable[str]) -> list[str]:
 
 def _describe(model: type[Strict], path: list[str]) -> str:
     field = model.model_fields.get(path[-1]) if path else None
-    return f"; give a {field.description}" if field is not None and field.description else ""
+    return f"; give: {field.description}" if field is not None and field.description else ""

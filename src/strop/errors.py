@@ -70,5 +70,5 @@ def suggest(name: str, known: Iterable[str], show: int = 12) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     guess = f"Did you mean '{near[0]}'? " if near else ""
-    more = ", ..." if len(known) > show else ""
-    return f"{guess}Known: {', '.join(known[:show])}{more}."
+    more = ", ..." if len(known) > show else "."
+    return f"{guess}Known: {', '.join(known[:show])}{more}"

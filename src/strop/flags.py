@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .config import DataConfig, validate
-from .errors import UserError, suggest
+from .config import validate
+from .errors import suggest
 from .steps import step_class
+from .steps.options import DataConfig
+from .steps.step import Step
 
 JsonFlag = Annotated[
     bool, Parameter(name="--json", negative="", help="print one JSON object on stdout, the log on stderr")
@@ -59,20 +61,13 @@ def read_step(verb: str, given: dict[str, Any], found: list[str]) -> Any:
         found: mistakes that are known already.
     """
     model, where = step_class(verb), f"strop {verb}"
-    try:
-        step = validate(model, _nest(model, given), where, as_flag=True)
-    except UserError as error:
-        raise UserError(where, *found, *error.problems) from None
-    if found:
-        raise UserError(where, *found)
-    return step
+    return validate(model, _nest(model, given), where, as_flag=True, found=found)
 
 
 def _flat_fields(model: type) -> dict[str, Any]:
     """Fields of a step, its own before those that all steps have; those of its data config stand beside them."""
-    own = model.__annotations__
     fields: dict[str, Any] = {}
-    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] not in own):
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in Step.model_fields):
         fields[name] = field
         if field.annotation is DataConfig:
             fields |= {inner: f for inner, f in DataConfig.model_fields.items() if inner != "source"}

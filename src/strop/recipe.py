@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from .config import Strict, problems
 from .errors import GateFailed, UserError, suggest
@@ -25,6 +25,15 @@ class Expectation(Strict):
     top1_drop_vs: str | None = Field(None, description="id of the step it is held against")
     at_most: float | None = Field(None, description="points that may be lost against it")
     top1_at_least: float | None = Field(None, ge=0, le=100, description="accuracy in %")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Expectation:
+        """An expectation that can't fail is a mistake."""
+        if (self.top1_drop_vs is None) != (self.at_most is None):
+            raise ValueError("top1_drop_vs: goes with at_most. Write {top1_drop_vs: ID, at_most: POINTS}.")
+        if self.top1_drop_vs is None and self.top1_at_least is None:
+            raise ValueError("top1_at_least: nothing is expected. Write for example {top1_at_least: 90}.")
+        return self
 
 
 class Recipe:
@@ -53,8 +62,8 @@ class Recipe:
         raw = read_yaml(path)
         found: list[str] = []
         _apply(raw, changes or {}, found)
-        steps = _read_steps(raw, path.parent, found)
-        expect = _read_expectations(raw.get("expect") or {}, [step.id for step in steps if step], found)
+        steps, ids = _read_steps(raw, found)
+        expect = _read_expectations(raw.get("expect") or {}, ids, found)
         found += [
             f"{name}: unknown key. {suggest(name, ['data', 'steps', 'expect'])}"
             for name in raw
@@ -88,7 +97,7 @@ class Recipe:
             elif step.id:
                 made[step.id] = root / step.id
         if self.expect and only is None:
-            hold(self.expect, runs)
+            hold(self.expect, made)
         return runs
 
 
@@ -110,12 +119,14 @@ def read_yaml(path: Path) -> dict:
         if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
             raise UserError(str(path), "uses a YAML alias (*name). Write the value out.")
         raw = YAML(typ="safe", pure=True).load(text)
+    except RecursionError:
+        raise UserError(str(path), "is nested too deeply for a recipe.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         reason = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise UserError(str(path), f"is not valid YAML{line}: {reason}.") from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list):
+    if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list) or not raw["steps"]:
         raise UserError(str(path), "has no list of steps. Write 'steps:' and below it '- train: {...}' lines.")
     return raw
 
@@ -135,8 +146,11 @@ def write_recipe(path: Path, steps: list[dict]) -> None:
 def _apply(raw: dict, changes: dict[str, str], found: list[str]) -> None:
     """Put --set ID.option=value into the raw recipe."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
-    places = {"data": raw.setdefault("data", {})} if changes else {}
+    if changes and not isinstance(raw.get("data"), dict):
+        raw["data"] = {"source": raw["data"]} if raw.get("data") else {}
+    places = {"data": raw["data"]} if changes else {}
     for item in raw["steps"]:
         if isinstance(item, dict):
             places |= {
@@ -148,12 +162,15 @@ def _apply(raw: dict, changes: dict[str, str], found: list[str]) -> None:
         name, _, option = place.partition(".")
         if name not in places or not option:
             found.append(f"--set {place}: '{name}' is not a step. {suggest(name, places)}")
-        elif isinstance(places[name], dict):
+            continue
+        try:
             places[name][option] = YAML(typ="safe", pure=True).load(text)
+        except YAMLError:
+            found.append(f"--set {place}: '{text}' is not a YAML value. Write it as in the recipe.")
 
 
-def _read_steps(raw: dict, base: Path, found: list[str]) -> list:
-    """Config objects in order; None where a step is wrong (its problems are in `found`)."""
+def _read_steps(raw: dict, found: list[str]) -> tuple[list, list[str]]:
+    """Config objects in order, None where a step is wrong (its problems are in `found`); and the ids."""
     steps: list = []
     ids: list[str] = []
     for number, item in enumerate(raw["steps"]):
@@ -167,19 +184,24 @@ def _read_steps(raw: dict, base: Path, found: list[str]) -> list:
             found.append(f"{place}.{verb}: unknown step. {suggest(str(verb), RECIPE_VERBS)}")
             steps.append(None)
             continue
+        if not isinstance(options, dict | None):
+            found.append(f"{place}.{verb}: {options!r} are no options. Write '- {verb}: {{option: value}}'.")
+            steps.append(None)
+            continue
         options = dict(options or {})
         if verb == "train" and raw.get("data"):
             options.setdefault("data", raw["data"])
-        step = _read_step(verb, options, f"{place}.{verb}", base, found)
+        step = _read_step(verb, options, f"{place}.{verb}", found)
         found += _unknown_references(step_class(verb), options, ids, f"{place}.{verb}")
-        if options.get("id") in ids:
-            found.append(f"{place}.{verb}.id: '{options['id']}' is taken by an earlier step. Choose another.")
-        ids.append(str(options.get("id")))
+        if "id" in options:
+            if str(options["id"]) in ids:
+                found.append(f"{place}.{verb}.id: '{options['id']}' is taken by an earlier step. Choose another.")
+            ids.append(str(options["id"]))
         steps.append(step)
-    return steps
+    return steps, ids
 
 
-def _read_step(verb: str, options: dict, place: str, base: Path, found: list[str]):
+def _read_step(verb: str, options: dict, place: str, found: list[str]):
     model = step_class(verb)
     try:
         return model.model_validate(options)
@@ -194,22 +216,31 @@ def _unknown_references(model: type, options: dict, ids: list[str], place: str) 
     for role in model.references:
         names = options.get(role) or []
         for name in names if isinstance(names, list) else [names]:
-            if name not in ids and not (Path(str(name)) / "run.json").is_file():
+            if str(name) not in ids and not (Path(str(name)) / "run.json").is_file():
                 known = f" {suggest(str(name), ids)}" if ids else ""
                 unknown.append(f"{place}.{role}: '{name}' is neither an earlier step nor a run folder.{known}")
     return unknown
 
 
-def _read_expectations(raw: Any, ids: list, found: list[str]) -> dict[str, Expectation]:
+def _read_expectations(raw: Any, ids: list[str], found: list[str]) -> dict[str, Expectation]:
+    if not isinstance(raw, dict):
+        found.append(
+            f"expect: {raw!r} is not readable. Write 'expect:' and below it 'ID: {{top1_at_least: 90}}' lines."
+        )
+        return {}
     expect = {}
-    for name, options in raw.items() if isinstance(raw, dict) else []:
+    for name, options in raw.items():
         if name not in ids:
-            found.append(f"expect.{name}: no step has this id. {suggest(str(name), filter(None, ids))}")
+            found.append(f"expect.{name}: no step has this id. {suggest(str(name), ids)}")
             continue
         try:
             expect[name] = Expectation.model_validate(options)
         except ValidationError as error:
             found += problems(error, Expectation, prefix=f"expect.{name}.")
+            continue
+        versus = expect[name].top1_drop_vs
+        if versus is not None and versus not in ids:
+            found.append(f"expect.{name}.top1_drop_vs: no step has the id '{versus}'. {suggest(versus, ids)}")
     return expect
 
 
@@ -224,12 +255,17 @@ def _link(step: Any, made: dict[str, Path]) -> Any:
     )
 
 
-def hold(expect: dict[str, Expectation], runs: list[Run]) -> None:
-    """Raise GateFailed with every expectation that the results do not keep."""
+def hold(expect: dict[str, Expectation], made: dict[str, Path]) -> None:
+    """Raise GateFailed with every expectation that the results do not keep.
+
+    Args:
+        made: folder of each step by its id; the folder's name may be another (small-2).
+    """
     from .report.rows import collect
 
-    rows = collect([run.folder for run in runs]).rows
-    accuracy = {row.id: 100 * row.accuracy for row in rows if row.accuracy is not None}
+    ids = {folder.resolve(): id for id, folder in made.items()}
+    rows = collect(list(made.values())).rows
+    accuracy = {ids[row.folder]: 100 * row.accuracy for row in rows if row.accuracy is not None}
     unmeasured = [name for name, wanted in expect.items() if not {name, wanted.top1_drop_vs or name} <= set(accuracy)]
     if unmeasured:
         raise GateFailed(f"expected, and not measured: {', '.join(unmeasured)} (no validation or test pictures)")

@@ -136,10 +136,15 @@ class Run:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def metrics(self) -> list[dict]:
+        """Lines of metrics.jsonl, up to one that a crash has torn."""
         path = self.folder / "metrics.jsonl"
-        if not path.is_file():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        lines = []
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+        return lines
 
     def keep_metrics(self, epochs: int) -> None:
         """Drop lines of epochs after `epochs`: a resumed run writes them again."""
@@ -193,7 +198,8 @@ def _state(folder: Path, key: str) -> str | None:
     if not folder.is_dir():
         return None
     if not (folder / "run.json").is_file():
-        return "new" if not any(folder.iterdir()) else None
+        # A draft is what a process leaves that died while it wrote its first file.
+        return "new" if all(path.suffix == ".draft" for path in folder.iterdir()) else None
     record = read_json(folder / "run.json")
     if record.get("key") != key:
         return None

@@ -26,11 +26,12 @@ import json, numpy as np, onnxruntime
 from PIL import Image
 
 session = onnxruntime.InferenceSession("model.onnx")
-classes = json.load(open("classes.json"))
+classes = json.load(open("classes.json", encoding="utf-8"))
 image = Image.open("picture.png").convert("{mode}")
 side = min(image.size)  # cut the centre square, then scale it
 left, top = (image.width - side) // 2, (image.height - side) // 2
-image = image.crop((left, top, left + side, top + side)).resize(({size}, {size}), Image.BILINEAR)
+image = image.crop((left, top, left + side, top + side))
+image = image.resize(({size}, {size}), Image.HAMMING if side > {size} else Image.BILINEAR)
 pixels = np.asarray(image, np.uint8).reshape({size}, {size}, {channels}).transpose(2, 0, 1)[None]
 probabilities = session.run(None, {{"images": pixels}})[0][0]
 print(classes[probabilities.argmax()], probabilities.max())

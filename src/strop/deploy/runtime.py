@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,13 @@ class OnnxModel:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            # Bytes, not the path: a graph that points at other files then has nowhere to point from.
-            self._session = onnxruntime.InferenceSession(
-                Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
+            # A graph can point at other files. An empty folder to look in, and bytes instead of a path:
+            # there is nothing that it can read.
+            with tempfile.TemporaryDirectory() as empty:
+                options.add_session_config_entry("session.model_external_initializers_file_folder_path", empty)
+                self._session = onnxruntime.InferenceSession(
+                    Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
+                )
         except Exception as error:  # onnxruntime raises classes of its own that share no public base
             raise UserError(
                 str(path), f"ONNX Runtime can't read it ({str(error).splitlines()[0][:120]}). Export it again."

@@ -43,5 +43,5 @@ class Distilled(nn.Module):
         return self._make_loss(
             total,
             len(target),
-            {"loss": total.detach(), "hard": hard.detach(), "soft": soft.detach(), **self._count(logits, target)},
+            {"loss": hard.detach(), "soft": soft.detach(), "total": total.detach(), **self._count(logits, target)},
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -53,12 +54,13 @@ def solve(
     Raises:
         GateFailed: even the narrowest network is over the limit.
     """
+    choose = _by_share if scope == "local" else _by_threshold
     widths = {name: len(values) for name, values in importance.items()}
     plan = None
     for step in sorted({min(round_to, r) for r in ROUNDINGS} | {round_to}, reverse=True):
         steps = {name: _step(width, step) for name, width in widths.items()}
         if plan is None:
-            keep = _bisect(importance, widths, steps, cost, limit, scope)
+            keep = _bisect(partial(choose, importance, widths, steps), cost, limit)
             if keep is None:
                 continue
         else:
@@ -68,10 +70,10 @@ def solve(
         if plan.cost >= (1 - tolerance) * limit:
             break
     if plan is None:
-        narrowest = cost(dict.fromkeys(widths, 1))
+        narrowest = cost(choose(importance, widths, dict.fromkeys(widths, 1), 0.0))
         raise GateFailed(
-            f"the budget of {limit:,} can't be met: with one channel in every group {narrowest:,} remain. "
-            "Give a larger budget."
+            f"the budget of {limit:,} can't be met: with the fewest channels that scope {scope} leaves in every "
+            f"group {narrowest:,} remain. Give a larger budget."
         )
     return plan
 
@@ -80,16 +82,15 @@ def _step(width: int, step: int) -> int:
     return max(1, min(step, width // 4))
 
 
-def _bisect(importance, widths, steps, cost, limit: int, scope: str) -> dict[str, int] | None:
+def _bisect(choose: Callable[[float], dict[str, int]], cost, limit: int) -> dict[str, int] | None:
     """Widths for the largest share (or lowest threshold) that fits; None if not even the smallest does."""
-    choose = _by_share if scope == "local" else _by_threshold
-    floor = choose(importance, widths, steps, 0.0)
+    floor = choose(0.0)
     if cost(floor) > limit:
         return None
     low, high, best = 0.0, 1.0, floor
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        keep = choose(importance, widths, steps, middle)
+        keep = choose(middle)
         if cost(keep) <= limit:
             low, best = middle, keep
         else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,7 @@ def quantize_int8(source: Path, target: Path, batches: Iterable[np.ndarray], *, 
         "entropy": ort.CalibrationMethod.Entropy,
         "percentile": ort.CalibrationMethod.Percentile,
     }
-    logging.getLogger().setLevel(max(logging.getLogger().level, logging.ERROR))
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         name = _input_name(prepared)
@@ -47,6 +47,18 @@ def quantize_int8(source: Path, target: Path, batches: Iterable[np.ndarray], *, 
             calibrate_method=methods[calibrator],
             reduce_range=not _multiplies_int8_exactly(),
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer writes advice to the root logger; whatever the caller set there comes back."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 def _input_name(path: Path) -> str:

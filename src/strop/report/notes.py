@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,9 +21,10 @@ POINTS = 0.02
 def differences(rows: Sequence[Row]) -> list[str]:
     """Why some accuracies of the table can't be set side by side."""
     found = []
-    missing = [row.id for row in rows if row.measured is None]
+    missing = [row for row in rows if row.measured is None]
     if missing:
-        found.append(f"No accuracy on test or val was measured for {_names(missing)}: strop evaluate {missing[0]}")
+        names = _names(row.id for row in missing)
+        found.append(f"No accuracy on test or val was measured for {names}: strop evaluate {_paths(missing[:1])}")
     measured = [row for row in rows if row.measured]
     found += _split_up(
         measured,
@@ -64,13 +67,13 @@ def _split_up(rows: Sequence[Row], name: str, key: Callable[[Row], Hashable], se
 def about_bench(rows: Sequence[Row], bench: Folder | None) -> list[str]:
     """Where the latencies come from, and which rows have none."""
     if bench is None:
-        return ["No bench holds these rows, so there are no latencies: strop bench " + " ".join(row.id for row in rows)]
+        return ["No bench holds these rows, so there are no latencies: strop bench " + _paths(rows)]
     found = [_origin(rows, bench)]
     missing = [row.id for row in rows if row.latency is None]
     if missing:
         found.append(
             f"Bench {bench.record['id']} does not hold {_names(missing)}; latencies of two benches are not "
-            f"comparable. Time all together: strop bench {' '.join(row.id for row in rows)}"
+            f"comparable. Time all together: strop bench {_paths(rows)}"
         )
     other = [row.id for row in rows if row.latency and row.latency["hash"] != row.hash]
     if other:
@@ -143,6 +146,11 @@ def _about_loss(row: Row, parent: Row | None) -> list[str]:
 def _against(one: float, other: float) -> str:
     digits = 3 if one == other or f"{one:.3f}" != f"{other:.3f}" else 5
     return f"{one:.{digits}f} against {other:.{digits}f}"
+
+
+def _paths(rows: Sequence[Row]) -> str:
+    """The folders as a command takes them, from where the user stands."""
+    return " ".join(shlex.quote(os.path.relpath(row.folder)) for row in rows)
 
 
 def _names(ids) -> str:

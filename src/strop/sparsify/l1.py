@@ -8,7 +8,7 @@ from . import regularisers
 
 @regularisers.add("l1")
 class L1:
-    """Pull the weights of convolutions and linear layers to zero; biases and norms are left alone.
+    """Pull the weights of convolutions and linear layers to zero; biases, norms and frozen layers are left alone.
 
     w <- sign(w) * max(|w| - lr * strength, 0) after each update, the proximal step of strength * ||w||_1.
 
@@ -31,7 +31,7 @@ class L1:
     @torch.no_grad()
     def __call__(self, model: nn.Module, lr: float) -> None:
         for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
+            if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.requires_grad:
                 module.weight.copy_(nn.functional.softshrink(module.weight, lr * self.strength))
 
 

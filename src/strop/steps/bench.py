@@ -38,18 +38,14 @@ class Bench(Step):
         found: dict[str, Run] = {}
         for folder in self.parents:
             run = Run.open(folder)
-            name = run.id if run.id not in found else str(run.folder)
-            if name in found:
+            if any(run.folder.samefile(other.folder) for other in found.values()):
                 raise UserError(f"bench {folder}", "is given twice. Name each run once.")
-            found[name] = run
+            _ = run.model_file  # says which folder holds no model
+            found[run.id if run.id not in found else str(run.folder)] = run
         return found
 
     def open_data(self, parents: dict[str, Run]) -> None:
         return None
-
-    def check(self, parents: dict[str, Run], data: Any) -> None:
-        for run in parents.values():
-            _ = run.model_file  # says which folder holds no model
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         import tempfile

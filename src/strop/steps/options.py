@@ -7,13 +7,41 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from ..augment import PRESETS, augmentations
-from ..config import Part, part_of, write_part
+from ..config import Part, Strict, part_of, write_part
 from ..distill import losses as distillation_losses
+from ..errors import UserError
 from ..sparsify import regularisers
 from ..train.losses import losses
 from .step import Step
 
 DEFAULT_LR = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3}
+
+
+def _read_share(value: Any) -> str:
+    from ..data.dataset import parse_fraction
+
+    try:
+        parse_fraction(value)
+    except UserError as error:
+        raise ValueError(" ".join(error.problems)) from None
+    return str(value)
+
+
+class DataConfig(Strict):
+    """Which pictures, how many are held out, and at what size the network sees them."""
+
+    source: Annotated[str, BeforeValidator(str)] = Field(description="folder, or the name of a data set")
+    validation: Annotated[str, BeforeValidator(_read_share)] = Field(
+        "5%", description="share of train held out to choose by; taken by content hash"
+    )
+    input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")
+
+
+def _read_data(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) or hasattr(value, "__fspath__") else value
+
+
+DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
 
 
 def _read_augment(value: Any) -> tuple[Part, ...]:
@@ -23,12 +51,11 @@ def _read_augment(value: Any) -> tuple[Part, ...]:
     if isinstance(value, str) and value in PRESETS:
         value = PRESETS[value]
     items = value if isinstance(value, list | tuple) else [value]
-    adapter = TypeAdapter(part_of(augmentations))
     try:
-        return tuple(adapter.validate_python(item) for item in items)
+        return TypeAdapter(tuple[part_of(augmentations), ...]).validate_python(tuple(items))
     except ValidationError as error:
-        reason = error.errors()[0].get("ctx", {}).get("error", error)
-        raise ValueError(f"{reason} Presets: {', '.join(PRESETS)}.") from None
+        reasons = " ".join(str(item["ctx"]["error"]) for item in error.errors())
+        raise ValueError(f"{reasons} Presets: {', '.join(PRESETS)}.") from None
 
 
 Augment = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -38,8 +39,8 @@ class Predict(Strict):
         from .subjects import open_subject
 
         subject = open_subject(Run.open(self.parent))
-        if self.grid is not None and Path(self.grid).exists():
-            raise UserError(f"--grid {self.grid}", "the file is there; strop overwrites nothing. Choose another name.")
+        if self.grid is not None:
+            _check_grid(Path(self.grid))
         files = find_pictures(self.paths)
         size, channels = subject.preprocess.input_size, subject.preprocess.channels
         squares = [fit_square(read_pixels(file), size, channels) for file in files]
@@ -54,23 +55,23 @@ class Predict(Strict):
         return rows
 
 
+def _check_grid(path: Path) -> None:
+    """Refuse before the work what drawing would fail at."""
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--grid {path}", "is drawn as PNG. Write a name that ends in .png.")
+    if path.exists():
+        raise UserError(f"--grid {path}", "the file is there; strop overwrites nothing. Choose another name.")
+    if not path.parent.is_dir():
+        raise UserError(f"--grid {path}", f"there is no folder {path.parent}. Make it first.")
+
+
 def find_pictures(paths: list[str]) -> list[Path]:
     """The picture files among paths, folders searched through. Raises UserError for paths that give none."""
-    from ..data.folder import EXTENSIONS, is_hidden
+    from ..data.picture import EXTENSIONS
 
     found, problems = [], []
     for path in map(Path, paths):
-        inside = (
-            sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in EXTENSIONS
-                and p.is_file()
-                and not any(is_hidden(part) for part in p.relative_to(path).parts)
-            )
-            if path.is_dir()
-            else [path]
-        )
+        inside = _search(path) if path.is_dir() else [path]
         if not path.exists():
             problems.append(f"{path}: no such file or folder.")
         elif not inside:
@@ -79,6 +80,14 @@ def find_pictures(paths: list[str]) -> list[Path]:
     if problems:
         raise UserError("predict", *problems)
     return found
+
+
+def _search(folder: Path) -> list[Path]:
+    """Pictures below a folder, sorted; hidden files and what lies in hidden folders are passed over."""
+    from ..data.picture import is_picture_name
+
+    shown = (path for path in folder.rglob("*") if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    return sorted(path for path in shown if is_picture_name(path.name) and path.is_file())
 
 
 def _classify(subject: Any, squares: list) -> list:
@@ -93,4 +102,5 @@ def _classify(subject: Any, squares: list) -> list:
 def _row(file: Path, probabilities: list[float], classes: tuple[str, ...]) -> dict[str, Any]:
     best = max(range(len(classes)), key=probabilities.__getitem__)
     row = {"path": str(file), "class": classes[best], "probability": round(probabilities[best], 6)}
-    return row | ({"truth": file.parent.name} if file.parent.name in classes else {})
+    folder = unicodedata.normalize("NFC", file.absolute().parent.name)  # as class names are
+    return row | ({"truth": folder} if folder in classes else {})

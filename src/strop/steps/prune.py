@@ -63,9 +63,9 @@ class Prune(TrainingOptions):
         from ..measure.evaluate import evaluate
         from ..prune.prune import prune
         from ..runs import read_json
-        from ..train.precision import resolve_device, resolve_precision
+        from ..train.precision import resolve_precision
         from .results import describe_model, describe_training, measure_best_and_last
-        from .start import resolve
+        from .start import choose_device, resolve
         from .training import Training, evaluation_loader, word_training
 
         parent = parents["parent"]
@@ -97,7 +97,7 @@ class Prune(TrainingOptions):
             budget.text,
             report["round_to"],
         )
-        device = resolve_device(self.device)
+        device = choose_device(run, self.device)
         precision = resolve(run, "precision", resolve_precision(self.precision, model.net, device))
         teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None
         training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)

@@ -20,10 +20,18 @@ STATISTICS_SAMPLE = 2000
 def start_model(config: Any, run: Run, parents: dict[str, Run], data: Any) -> tuple[Classifier, dict, str, str]:
     """Classifier, builder, precision and device of a training."""
     torch.manual_seed(config.seed)
-    device = resolve_device(config.device)
+    device = choose_device(run, config.device)
     make = _from_parent if "parent" in parents else _from_builder
     model, builder = make(config, parents, data)
     return model, builder, resolve(run, "precision", resolve_precision(config.precision, model.net, device)), device
+
+
+def choose_device(run: Run, wanted: str) -> str:
+    """The device that the step runs on, written into run.json."""
+    device, record = resolve_device(wanted), run.record
+    record["machine"]["device"] = device
+    write_json(run.folder / "run.json", record)
+    return device
 
 
 def resolve(run: Run, name: str, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from .. import runs
 from ..config import RunReference, Strict
-from ..errors import Interrupted, UserError
+from ..errors import GateFailed, Interrupted, UserError
 from ..runs import Run
 
 log = logging.getLogger("strop")
@@ -28,7 +29,9 @@ class Step(Strict):
     references: ClassVar[tuple[str, ...]] = ("parent",)
 
     id: str | None = Field(
-        None, pattern=r"^[\w][\w.-]{0,79}$", description="name of the run (default: made from the step)"
+        None,
+        pattern=r"^[\w][\w.-]{0,79}$",
+        description="name of the run: letters, digits, '_', '-' and '.' (default: made from the step)",
     )
     out: str | None = Field(None, description="folder to write (default: runs/ID)")
     seed: int = Field(0, ge=0, description="everything random is a function of it")
@@ -39,9 +42,12 @@ class Step(Strict):
         return f"{parents['parent'].id}-{self.verb}"
 
     def open_parents(self) -> dict[str, Run]:
-        """The finished runs this step takes, by role. Raises UserError for one that is missing or unfinished."""
+        """The finished models this step takes, by role. Raises UserError for one that is missing or unfinished."""
         named = {role: getattr(self, role) for role in self.references}
-        return {role: Run.open(folder) for role, folder in named.items() if folder is not None}
+        found = {role: Run.open(folder) for role, folder in named.items() if folder is not None}
+        for parent in found.values():
+            _ = parent.model_file  # says which folder holds no model
+        return found
 
     def open_data(self, parents: dict[str, Run]) -> Any:
         """The data set, opened and checked without torch; by default that of the parent, unchanged."""
@@ -61,12 +67,15 @@ class Step(Strict):
         return self.model_dump(mode="json")
 
     def key(self, parents: dict[str, Run], data: Any) -> str:
-        """Equal keys mean equal work: config, parents and data."""
+        """Equal keys mean equal work: config, parents and data. What the data are counts, not how they are written."""
         settings = {
             name: value
             for name, value in self.settings().items()
             if name not in NOT_IN_KEY and name not in self.references
         }
+        about_data = settings.pop("data", None)
+        if isinstance(about_data, dict):
+            settings["data"] = {name: value for name, value in about_data.items() if name != "source"}
         hashes = {role: parent.model_hash() for role, parent in parents.items()}
         return runs.digest(self.verb, settings, hashes, data.fingerprint if data is not None else None)
 
@@ -91,6 +100,7 @@ class Step(Strict):
         if state == "unfinished":
             log.info("%s: going on where it stopped", folder)
             run = Run(folder)
+            self._write_config(run, data)  # the process may have died before it did
         else:
             run = runs.create(
                 folder,
@@ -100,7 +110,7 @@ class Step(Strict):
                 parents=parents,
                 seed=self.seed,
                 command=command or _command(),
-                device=self.device,
+                device="cpu",  # a step that trains writes down what it chose
             )
             self._write_config(run, data)
         with runs.locked(folder), runs.stopwatch() as seconds:
@@ -108,6 +118,11 @@ class Step(Strict):
                 result = self.run(run, parents, data)
             except Interrupted:
                 run.add_seconds(seconds())
+                raise
+            except (UserError, GateFailed):
+                # Nothing of use came of it; left here, it would take the name from the corrected command.
+                if state == "new" and not (folder / "checkpoints").exists():
+                    shutil.rmtree(folder)
                 raise
             run.finish(result, seconds())
         self.present(run)

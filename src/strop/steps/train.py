@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ..config import DataField, RunReference
+from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
-from .options import TrainingOptions
+from .options import DataField, TrainingOptions
 from .step import log, require_model
 
 
@@ -21,6 +21,14 @@ def _known_model(name: str) -> str:
     except UserError as error:
         raise ValueError(" ".join(error.problems)) from None
     return name
+
+
+def _read_pretrained(value: Any) -> bool | str:
+    """On a command line everything is text, "true" too."""
+    value = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+    if not isinstance(value, bool | str):
+        raise ValueError(f"{value!r} is neither true, false nor the path of a .safetensors file.")
+    return value
 
 
 class Train(TrainingOptions):
@@ -37,7 +45,9 @@ class Train(TrainingOptions):
     model: Annotated[str, AfterValidator(_known_model)] | None = Field(
         None, description="network by name; see strop models"
     )
-    pretrained: bool | str = Field(False, description="true for the library's weights, or a .safetensors file")
+    pretrained: Annotated[bool | str, BeforeValidator(_read_pretrained)] = Field(
+        False, description="true for the library's weights, or a .safetensors file"
+    )
     parent: RunReference | None = Field(None, description="run to go on from (fine-tuning)")
     teacher: RunReference | None = Field(None, description="run whose answers the student learns")
 

@@ -40,8 +40,8 @@ class Best:
     """The epoch that validation likes best so far: the highest accuracy, then the lowest loss."""
 
     epoch: int = 0
-    accuracy: float = -1.0
-    loss: float = float("inf")
+    accuracy: float = -1.0  # below any: the first epoch is always better
+    loss: float = 0.0
 
     def improve(self, epoch: int, val: dict) -> bool:
         if (val["accuracy"], -val["loss"]) <= (self.accuracy, -self.loss):
@@ -81,6 +81,7 @@ class Training:
         self.optimizer = make_optimizer(self.model, options.optimizer, lr=options.lr, weight_decay=options.weight_decay)
         self.best, self.best_state = Best(), {}
         self.losses: list[float] = []
+        self.seen_before = 0  # pictures of the epoch under way that were seen before it was resumed
         self.seconds = 0.0
 
     def to_best(self) -> dict:
@@ -130,7 +131,8 @@ class Training:
             val = {"loss": measured["loss"], "accuracy": measured["accuracy"], "recall": measured["macro_recall"]}
         if self.best.improve(progress.epoch, val or {"accuracy": 0.0, "loss": -progress.epoch}):
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.net.state_dict().items()}
-        pictures = int(progress.sums["seen"].sum())
+        pictures = int(progress.sums["seen"].sum()) - self.seen_before
+        self.seen_before = 0
         line = {
             "epoch": progress.epoch,
             "lr": progress.lr,
@@ -170,6 +172,7 @@ class Training:
             self.run.keep_metrics(0)
             return 0, {}
         sums = checkpoint.restore(found, self.objective, self.optimizer)
+        self.seen_before = int(sums["seen"].sum()) if sums else 0
         self.best, self.seconds, self.losses = (
             Best(**found.facts["best"]),
             found.facts["seconds"],

@@ -56,7 +56,8 @@ def save(
                 tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(value)
     name = f"step-{step:08d}"
     data = write_tensors(folder / f"{name}.safetensors", tensors)
-    write_json(folder / f"{name}.json", {"step": step, "sha256": hashlib.sha256(data).hexdigest(), "facts": facts})
+    about = {"step": step, "facts": facts}
+    write_json(folder / f"{name}.json", about | {"sha256": _checksum(data, about)})
     for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -75,9 +76,9 @@ def newest(folder: Path, warn) -> Checkpoint | None:
         try:
             about = json.loads(index.read_text())
             data = index.with_suffix(".safetensors").read_bytes()
-            if hashlib.sha256(data).hexdigest() == about["sha256"]:
+            if _checksum(data, about) == about["sha256"]:
                 return Checkpoint(about["step"], safetensors.torch.load(data), about["facts"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             pass
         warn(f"{index.name}: the checkpoint is damaged; the one before it is used")
     return None
@@ -97,6 +98,12 @@ def restore(checkpoint: Checkpoint, objective: torch.nn.Module, optimizer: torch
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _checksum(data: bytes, about: dict) -> str:
+    """sha256 over the tensors and what is written beside them."""
+    beside = json.dumps([about["step"], about["facts"]], sort_keys=True)
+    return hashlib.sha256(data + beside.encode()).hexdigest()
 
 
 def _parameters(optimizer: torch.optim.Optimizer):

@@ -54,6 +54,8 @@ def fit(
 
     Args:
         objective: see `train.objective`; called with uint8 images and targets, gives a `Loss`.
+        optimizer: its learning rates are those at factor 1; kept as `initial_lr` in its groups, where torch's own
+            schedules keep them, so that an optimizer that has been in a loop can go into another.
         loader: `len(loader)` updates an epoch; `loader.epoch(e, start)` iterates over batches.
         schedule: the factor on the learning rate at a point of training in [0, 1).
         start: updates already done; `sums` belong to the epoch it lies in.
@@ -70,9 +72,9 @@ def fit(
         ...         print(progress.epoch, progress.sums["loss"])
     """
     per_epoch = len(loader)
-    base = [group["lr"] for group in optimizer.param_groups]
-    sums = dict(sums or {})
+    base = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
     device = next(objective.parameters()).device
+    sums = {name: part.to(device) for name, part in (sums or {}).items()}
     for epoch in range(start // per_epoch, epochs):
         first = max(start - epoch * per_epoch, 0)
         for step, batch in enumerate(loader.epoch(epoch, first), epoch * per_epoch + first):

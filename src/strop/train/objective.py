@@ -16,7 +16,8 @@ class Loss(NamedTuple):
     Attributes:
         total: () loss summed over the batch, in nats; `total / weight` is what is differentiated.
         weight: number of pictures (or the sum of their weights).
-        parts: named sums that can be added up over batches: "loss" (), "hits" (K,), "seen" (K,), ...
+        parts: named sums that can be added up over batches: "loss" () on the labels (what validation measures
+            too), "hits" (K,), "seen" (K,), and what else an objective is made of.
     """
 
     total: Tensor

@@ -9,10 +9,17 @@ from functools import partial
 import torch
 import torch.nn as nn
 
+from ..errors import UserError
+
 
 def resolve_device(name: str) -> str:
-    """`auto` is the first GPU where there is one, else the CPU."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    """`auto` is the first GPU where there is one, else the CPU. Raises UserError for a GPU that is not there."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= count:
+        raise UserError(f"--device {name}", f"torch finds {count or 'no'} GPU here. Write --device cpu, or auto.")
+    return name
 
 
 def resolve_precision(wanted: str, model: nn.Module, device: str) -> str:
@@ -23,7 +30,7 @@ def resolve_precision(wanted: str, model: nn.Module, device: str) -> str:
     if wanted != "auto":
         return wanted
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     depthwise = any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
     return "bf16" if _cpu_has_bf16() and not depthwise else "fp32"
 

@@ -69,7 +69,7 @@ def _forward(conv: nn.Conv2d, images: Tensor) -> Tensor:
 def fits(module: nn.Module) -> bool:
     """Whether the convolution may take the fast way where its map is small."""
     return (
-        isinstance(module, nn.Conv2d)
+        type(module) is nn.Conv2d  # a subclass may do something to the weight or the picture first
         and module.kernel_size == (3, 3)
         and module.groups == 1
         and module.dilation == (1, 1)
