@@ -1,3 +1,5 @@
+"""`python -m strop`."""
+
 from .cli import run
 
 run()

@@ -74,7 +74,7 @@ def load(folder: str | os.PathLike, *, verify: bool = True) -> Classifier:
     tensors = _read_tensors(path)
     try:
         net = rebuild(description["builder"], description["attributes"], tensors)
-        model = Classifier(net.eval(), read_preprocess(description), tuple(description["classes"]))
+        model = Classifier(net, read_preprocess(description), tuple(description["classes"])).eval()
         if verify:
             _verify(model, description["golden"], folder)
     except UserError:

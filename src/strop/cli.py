@@ -82,38 +82,22 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         print(json.dumps({"run": str(run.folder), "id": run.id, "verb": run.record["verb"], "result": run.result}))
         return
     result = run.result
+    log.info("%s", run.folder)
     for scores in result.get("measured", [])[:1]:
-        low, high = scores["accuracy_interval"]
-        log.info(
-            "%s: accuracy %.2f %% (%.1f to %.1f) on %d %s pictures",
-            run.folder,
-            100 * scores["accuracy"],
-            100 * low,
-            100 * high,
-            scores["n"],
-            scores["split"],
-        )
+        low, high = (100 * bound for bound in scores["accuracy_interval"])
+        about = f"({low:.1f} to {high:.1f}) on {scores['n']:,} {scores['split']} pictures"
+        log.info("  accuracy %.2f %% %s", 100 * scores["accuracy"], about)
     if "model" in result and run.record["verb"] != "evaluate":
         model = result["model"]
-        log.info(
-            "%s: %s parameters, %s MACs, %s bytes in %s",
-            run.folder,
-            f"{model['parameters']:,}",
-            f"{model['macs']:,}",
-            f"{model['bytes']:,}",
-            model["file"],
-        )
+        counts = f"{model['parameters']:,} parameters, {model['macs']:,} MACs"
+        log.info("  %s, %s bytes in %s", counts, f"{model['bytes']:,}", model["file"])
     for row in result.get("bench", []):
-        log.info(
-            "%s: %.3f ms at batch 1 (p95 %.3f), %.0f images/s at batch %d",
-            row["id"],
-            row["latency_ms"]["p50"],
-            row["latency_ms"]["p95"],
-            row["images_per_second"]["value"],
-            row["images_per_second"]["batch"],
-        )
+        latency, many = row["latency_ms"], row["images_per_second"]
+        log.info("  %s", row["id"])
+        batch = f"{many['value']:,.0f} images/s at batch {many['batch']}"
+        log.info("    %.3f ms at batch 1 (p95 %.3f), %s", latency["p50"], latency["p95"], batch)
     if (run.folder / "report.html").is_file():
-        log.info("%s", run.folder / "report.html")
+        log.info("  %s", run.folder / "report.html")
 
 
 def _print_predictions(rows: list[dict], *, as_json: bool) -> None:
@@ -154,12 +138,11 @@ def compare(*runs: str, format: str = "table", out: str | None = None, json: Jso
     formats = ("table", "markdown", "csv")
     if format not in formats:
         raise UserError(f"--format {format}", f"is not an option. {suggest(format, formats)}")
-    if not runs:
-        raise UserError("strop compare", "no run folders given. Write for example: strop compare runs/*")
-    rows, notes = collect([_run_folder(run) for run in runs])
+    folder = None if out is None else _new_folder(out)
+    rows, notes = collect(_run_folders(runs))
     _print_table(rows, notes, "json" if json else format)
-    if out is not None:
-        _write_comparison(rows, notes, _new_folder(out))
+    if folder is not None:
+        _write_comparison(rows, notes, folder)
     return DONE
 
 
@@ -183,11 +166,7 @@ def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
         raise UserError(f"--out {out}", f"is a folder. Write the page's name, for example {path / 'report.html'}.")
     if not path.parent.is_dir():
         raise UserError(f"--out {out}", f"there is no folder {path.parent}. Make it first.")
-    if path.exists() and b"strop" not in path.read_bytes()[:2000]:
-        raise UserError(f"--out {out}", "the file is there and strop did not write it. Choose another name.")
-    if not runs:
-        raise UserError("strop report", "no run folders given. Write for example: strop report runs/*")
-    write([_run_folder(run) for run in runs], path, title=path.parent.name or "report")
+    write(_run_folders(runs), path, title=path.parent.name or "report")
     _say(json, {"report": str(path)}, str(path))
     return DONE
 
@@ -213,6 +192,9 @@ def run_recipe(
     """
     from .recipe import Recipe
 
+    bare = [item for item in set if "=" not in item]
+    if bare:
+        raise UserError("strop run", *(f"--set {item}: has no value. Write --set ID.option=value." for item in bare))
     changes = dict(item.partition("=")[::2] for item in set)
     loaded = Recipe.load(recipe, changes=changes)
     root = Path(out) if out else Path("runs") / loaded.name
@@ -262,12 +244,15 @@ def models(pattern: str | None = None, *, json: JsonFlag = False) -> int:
 
 
 def _list_models(found: list) -> str:
-    lines = [f"{'name':<48} {'parameters':>12} {'MACs':>10} {'pixels':>6}"]
+    from .models import written
+
+    lines = [f"{'name':<42} {'parameters':>11} {'MACs':>10} {'pixels':>6} from"]
     for info in found:
-        count = f"{info.parameters:,}" if info.parameters else "-"
         macs = f"{info.macs / 1e9:.3f} G" if info.macs else "-"
-        lines.append(f"{info.name:<48} {count:>12} {macs:>10} {info.input_size or '-':>6}")
-    return "\n".join([*lines, "parameters with 1,000 classes (ours: 10); MACs: conv, linear, attention, no bias"])
+        lines.append(
+            f"{written(info):<42} {info.parameters or 0:>11,} {macs:>10} {info.input_size or '-':>6} {info.library}"
+        )
+    return "\n".join([*lines, "parameters with 1,000 classes; MACs: conv, linear, attention, no bias"])
 
 
 def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -> int:
@@ -278,6 +263,7 @@ def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -
     runs = recipe.run(out=root, only=only)
     folders = [run.folder for run in runs if run.record["verb"] in ("train", "prune", "quantize")]
     if not folders:
+        _say(as_json, {"runs": [str(run.folder) for run in runs]}, "\n".join(str(run.folder) for run in runs))
         return DONE
     rows, notes = collect(folders)
     _print_table(rows, notes, "json" if as_json else "table")
@@ -310,6 +296,7 @@ def _write_comparison(rows: list, notes: list[str], folder: Path) -> None:
     from .report.charts import fronts
     from .report.page import write_page
 
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text(table.markdown(rows, notes), encoding="utf-8")
     (folder / "table.csv").write_text(table.csv(rows), encoding="utf-8")
     fronts(rows, folder / "fronts.png")
@@ -317,17 +304,19 @@ def _write_comparison(rows: list, notes: list[str], folder: Path) -> None:
     log.info("%s", folder / "report.html")
 
 
-def _run_folder(name: str) -> Path:
-    if not Path(name).is_dir():
-        raise UserError(name, "no such folder. Give run folders, for example runs/*")
-    return Path(name)
+def _run_folders(names: tuple[str, ...]) -> list[Path]:
+    """The folders among what was given; plain files are passed over, because runs/* names reports too."""
+    missing = [f"'{name}' is not there." for name in names if not Path(name).exists()]
+    folders = [Path(name) for name in names if Path(name).is_dir()]
+    if missing or not folders:
+        raise UserError("runs", *(missing or ["no run folders given. Write for example runs/*"]))
+    return folders
 
 
 def _new_folder(name: str) -> Path:
     folder = Path(name)
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--out {name}", "the folder is not empty; strop overwrites nothing. Choose another.")
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"--out {name}", "is there and not an empty folder; strop overwrites nothing. Choose another.")
     return folder
 
 

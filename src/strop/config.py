@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from .errors import UserError, suggest
 from .registry import REQUIRED, Option, Registry
@@ -90,14 +91,12 @@ def _check_options(name: str, known: dict[str, Option], given: dict[str, Any]) -
 def _convert(value: Any, kind: str) -> Any:
     """A text or YAML value as the annotated type; only plain literals, nothing is evaluated."""
     kinds = {word.strip() for word in kind.split("|")}
-    if value is None and "None" in kinds:
+    lowered = value.lower() if isinstance(value, str) else value
+    if lowered in (None, "none") and "None" in kinds:
         return None
     if isinstance(value, str) and "str" not in kinds:
-        lowered = value.lower()
         if lowered in ("true", "false") and "bool" in kinds:
             return lowered == "true"
-        if lowered == "none" and "None" in kinds:
-            return None
         try:
             value = ast.literal_eval(value)
         except (SyntaxError, ValueError):
@@ -126,10 +125,10 @@ class Budget(Strict):
     """
 
     text: str
-    share: float | None = None
+    share: Fraction | None = None  # exact: as a float, 29% of 100 would be 28
     count: int | None = None
 
-    UNITS: ClassVar[dict[str, float]] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+    UNITS: ClassVar[dict[str, int]] = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
     @classmethod
     def read(cls, value: Any) -> Budget:
@@ -139,14 +138,17 @@ class Budget(Strict):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|[kMG]?)", text)
         if not match or isinstance(value, bool):
             raise ValueError(f"'{text}' is not a budget. Write a share (9%) or a count (0.96M).")
-        number, unit = float(match[1]), match[2]
+        number, unit = Fraction(match[1]), match[2]
         if unit == "%":
             if not 0 < number <= 100:
                 raise ValueError(f"'{text}' is out of range. A share is above 0% and at most 100%.")
             return cls(text=text, share=number / 100)
-        count = int(round(number * cls.UNITS[unit]))
-        if count < 1000 and not unit:
-            raise ValueError(f"'{text}' is ambiguous. For a share write {text}%, for a count write {text}k or {text}M.")
+        if number < 1000 and not unit:
+            share = f"{float(100 * number if number < 1 else number):g}%"
+            raise ValueError(f"'{text}' is ambiguous. For a share write {share}, for a count write {text}k or {text}M.")
+        count = round(number * cls.UNITS[unit])
+        if count < 1:
+            raise ValueError(f"'{text}' is out of range. A count is at least 1.")
         return cls(text=text, count=count)
 
     def limit(self, whole: int) -> int:
@@ -218,7 +220,7 @@ def _sentence(item: dict, model: type[Strict], prefix: str, as_flag: bool) -> st
         case "int_parsing" | "int_type" | "int_from_float":
             example = f"{place} 10" if as_flag else f"{path[-1]}: 10"
             return f"{place}: {value!r} is not a whole number. Write for example {example}."
-        case "float_parsing" | "float_type":
+        case "float_parsing" | "float_type" | "finite_number":
             return f"{place}: {value!r} is not a number. Write for example 0.05 or 1e-3."
         case "bool_parsing" | "bool_type":
             return f"{place}: {value!r} is neither true nor false."

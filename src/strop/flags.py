@@ -83,10 +83,15 @@ def _parameters(model: type) -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(name, kind, annotation=hint, default=inspect.Parameter.empty if many else None)
     for name, field in fields.items():
         if name not in model.positional:
+            kind = bool | None if field.annotation is bool else str | None
             hint = Annotated[
-                str | None,
+                kind,
                 Parameter(
-                    name="--" + name.replace("_", "-"), help=_help(field), show_default=False, metavar=_metavar(field)
+                    name="--" + name.replace("_", "-"),
+                    help=_help(field),
+                    show_default=False,
+                    metavar=_metavar(field),
+                    negative="",
                 ),
             ]
             yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from .config import Strict, problems
 from .errors import GateFailed, UserError, suggest
-from .runs import Run, write_whole
+from .runs import Run
 from .steps import VERBS, step_class
+from .yaml import read_yaml
 
 log = logging.getLogger("strop")
-MAX_BYTES = 1_000_000
 RECIPE_VERBS = [verb for verb in VERBS if verb != "predict"]
 
 
@@ -101,48 +100,6 @@ class Recipe:
         return runs
 
 
-def read_yaml(path: Path) -> dict:
-    """YAML 1.2 as plain values; duplicate keys, aliases and tags are refused."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.events import AliasEvent
-
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(str(path), f"has over {MAX_BYTES:,} bytes; a recipe has a few hundred.")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(str(path), "no such file. Give a recipe in YAML.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(str(path), f"can't be read ({error}). Give a recipe in YAML, encoded in UTF-8.") from None
-    try:
-        if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
-            raise UserError(str(path), "uses a YAML alias (*name). Write the value out.")
-        raw = YAML(typ="safe", pure=True).load(text)
-    except RecursionError:
-        raise UserError(str(path), "is nested too deeply for a recipe.") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise UserError(str(path), f"is not valid YAML{line}: {reason}.") from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list) or not raw["steps"]:
-        raise UserError(str(path), "has no list of steps. Write 'steps:' and below it '- train: {...}' lines.")
-    return raw
-
-
-def write_recipe(path: Path, steps: list[dict]) -> None:
-    """Write steps as a recipe that `strop run` can repeat."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.default_flow_style = False
-    yaml.width = 4096
-    stream = io.StringIO()
-    yaml.dump({"steps": steps}, stream)
-    write_whole(path, stream.getvalue().encode())
-
-
 def _apply(raw: dict, changes: dict[str, str], found: list[str]) -> None:
     """Put --set ID.option=value into the raw recipe."""
     from ruamel.yaml import YAML
@@ -189,9 +146,13 @@ def _read_steps(raw: dict, found: list[str]) -> tuple[list, list[str]]:
             steps.append(None)
             continue
         options = dict(options or {})
-        if verb == "train" and raw.get("data"):
-            options.setdefault("data", raw["data"])
-        step = _read_step(verb, options, f"{place}.{verb}", found)
+        shares_data = verb == "train" and bool(raw.get("data")) and "data" not in options
+        if shares_data:
+            options["data"] = raw["data"]
+        step, wrong = _read_step(verb, options, f"{place}.{verb}")
+        if shares_data:  # a mistake in it is one mistake, at its own place
+            wrong = [line.replace(f"{place}.{verb}.data", "data", 1) for line in wrong]
+        found += [line for line in wrong if line not in found]
         found += _unknown_references(step_class(verb), options, ids, f"{place}.{verb}")
         if "id" in options:
             if str(options["id"]) in ids:
@@ -201,13 +162,13 @@ def _read_steps(raw: dict, found: list[str]) -> tuple[list, list[str]]:
     return steps, ids
 
 
-def _read_step(verb: str, options: dict, place: str, found: list[str]):
+def _read_step(verb: str, options: dict, place: str) -> tuple[Any, list[str]]:
+    """The config object or None, and what is wrong."""
     model = step_class(verb)
     try:
-        return model.model_validate(options)
+        return model.model_validate(options), []
     except ValidationError as error:
-        found += problems(error, model, prefix=f"{place}.")
-    return None
+        return None, problems(error, model, prefix=f"{place}.")
 
 
 def _unknown_references(model: type, options: dict, ids: list[str], place: str) -> list[str]:

@@ -28,11 +28,15 @@ TRACED_PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "onnx", "onn
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that after a crash either the old content or all of the new is there."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    with open(draft, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with open(draft, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)  # on a full disk it would keep the space that is missing
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -152,11 +156,13 @@ class Run:
         write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
 
     def finish(self, result: dict, seconds: float) -> Run:
-        """Write the result, then mark the run complete; the order is the promise."""
+        """Write the result, mark the run complete, then drop what only resuming needs; the order is the promise."""
         write_json(self.folder / "result.json", result)
         record = self.record
         record |= {"status": "complete", "seconds": round(record.get("seconds", 0.0) + seconds, 3)}
         write_json(self.folder / "run.json", record)
+        for path in (self.folder / "checkpoints").glob("step-*"):
+            path.unlink()
         return self
 
     def add_seconds(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from strop.augment import compose
 from strop.data.dataset import open_data
 from strop.data.geometry import fit_square
-from strop.data.load import FilePictures, Loader, MemoryPictures, pictures
+from strop.data.load import FilePictures, Loader, MemoryPictures, Pictures, pictures
 from strop.errors import UserError
 
 
@@ -114,32 +114,48 @@ def test_without_shuffle_order_and_pixels_stay():
     assert torch.cat([batch.indices for batch in loader.epoch(3)]).tolist() == list(range(10))
 
 
-def test_one_batch_is_prepared_ahead_and_no_more():
-    made = []
+class OnDemand(Pictures):
+    """Pictures that are made when they are asked for, and remember how often."""
 
-    def augment(images, indices, seed, epoch):
-        made.append(len(images))
-        return images
+    def __init__(self, n):
+        self.labels, self.made = torch.zeros(n, dtype=torch.int64), []
 
-    batches = Loader(numbered(40), batch_size=4, seed=0, augment=augment).epoch(0)
+    def batch(self, indices):
+        self.made.append(len(indices))
+        return indices.to(torch.uint8).view(-1, 1, 1, 1)
+
+
+def test_one_batch_is_decoded_ahead_and_no_more():
+    """While the caller works on a batch, the next one is decoded, and only that one."""
+    source = OnDemand(40)
+    batches = Loader(source, batch_size=4, seed=0).epoch(0)
     next(batches)
     deadline = time.monotonic() + 5
-    while len(made) < 2 and time.monotonic() < deadline:
+    while len(source.made) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(made) == 2
+    assert source.made == [4, 4]
     batches.close()
 
 
 def test_closing_ends_the_thread():
+    """Nothing goes on decoding for a caller who has stopped."""
+
     def threads():
         return [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
 
-    batches = Loader(numbered(40), batch_size=4, seed=0).epoch(0)
+    batches = Loader(OnDemand(40), batch_size=4, seed=0).epoch(0)
     next(batches)
     assert len(threads()) == 1
     batches.close()
     assert not threads()
+
+
+def test_pictures_in_memory_need_no_thread():
+    """A second thread pool beside training costs more than the copy it would hide."""
+    batches = Loader(numbered(40), batch_size=4, seed=0).epoch(0)
+    next(batches)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
 
 
 def test_errors_of_the_thread_arrive_where_the_batch_is_asked_for(folder):

@@ -163,6 +163,11 @@ def build(
     return building.build(library, name_there, num_classes, in_chans, size, pretrained, options)
 
 
+def written(info: ModelInfo) -> str:
+    """The shortest name that `resolve` takes for this model: bare where that means it, else with its library."""
+    return info.name if resolve(info.name)[0] == info.library else _prefixed(info)
+
+
 def _prefixed(info: ModelInfo) -> str:
     prefix = {library: prefix for prefix, library in PREFIXES.items()}.get(info.library, info.library)
     return f"{prefix}:{info.name}"

@@ -22,7 +22,7 @@ class Plan:
     Attributes:
         keep: channels kept, by group.
         cost: what then remains, in the budget's unit.
-        round_to: the coarsest rounding that came within the tolerance.
+        round_to: the coarsest rounding that came within the tolerance, or the one that came nearest.
     """
 
     keep: dict[str, int]
@@ -42,8 +42,8 @@ def solve(
     """The largest network at or under the limit.
 
     Bisect one number (the share kept of each group, or one threshold on importance for all), round
-    the widths down, then give channels back, one rounding step at a time, while they fit. If the
-    result is further than `tolerance` under the limit, the last channels are given back in finer steps.
+    the widths down, then give channels back, one rounding step at a time, while they fit. Where the
+    result is further than `tolerance` under the limit, the same is done with a finer rounding.
 
     Args:
         importance: (width,) for each group; only its order matters for scope "local".
@@ -56,26 +56,24 @@ def solve(
     """
     choose = _by_share if scope == "local" else _by_threshold
     widths = {name: len(values) for name, values in importance.items()}
-    plan = None
+    best = None
     for step in sorted({min(round_to, r) for r in ROUNDINGS} | {round_to}, reverse=True):
         steps = {name: _step(width, step) for name, width in widths.items()}
-        if plan is None:
-            keep = _bisect(partial(choose, importance, widths, steps), cost, limit)
-            if keep is None:
-                continue
-        else:
-            keep = dict(plan.keep)
-        _give_back(keep, widths, steps, importance, cost, limit)
+        keep = _bisect(partial(choose, importance, widths, steps), cost, limit)
+        if keep is None:
+            continue
+        _give_back(keep, widths, steps, cost, limit)
         plan = Plan(keep, cost(keep), step)
-        if plan.cost >= (1 - tolerance) * limit:
+        best = plan if best is None or plan.cost > best.cost else best
+        if best.cost >= (1 - tolerance) * limit:
             break
-    if plan is None:
+    if best is None:
         narrowest = cost(choose(importance, widths, dict.fromkeys(widths, 1), 0.0))
         raise GateFailed(
             f"the budget of {limit:,} can't be met: with the fewest channels that scope {scope} leaves in every "
             f"group {narrowest:,} remain. Give a larger budget."
         )
-    return plan
+    return best
 
 
 def _step(width: int, step: int) -> int:
@@ -106,15 +104,19 @@ def _by_threshold(importance, widths, steps, share: float) -> dict[str, int]:
     """Keep what lies above the (1 - share) quantile of all importances; no group falls under a tenth."""
     every = np.concatenate(list(importance.values()))
     threshold = np.quantile(every, 1 - share)
-    counts = {name: max(int((values >= threshold).sum()), len(values) // 10) for name, values in importance.items()}
-    return {name: _round_down(counts[name], steps[name], width) for name, width in widths.items()}
+    keep = {}
+    for name, values in importance.items():
+        width, step = widths[name], steps[name]
+        floor = -(-(width // 10) // step) * step  # a tenth, rounded up
+        keep[name] = max(floor, _round_down(int((values >= threshold).sum()), step, width))
+    return keep
 
 
 def _round_down(width: float, step: int, full: int) -> int:
     return full if width >= full else max(step, int(width // step) * step)
 
 
-def _give_back(keep, widths, steps, importance, cost, limit: int) -> None:
+def _give_back(keep, widths, steps, cost, limit: int) -> None:
     """Widen, one step at a time, the group that kept the smallest share, as long as something fits."""
     closed: set[str] = set()
     while len(closed) < len(keep):

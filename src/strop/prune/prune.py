@@ -9,6 +9,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from ..errors import GateFailed
 from ..models.counts import mac_counter, parameter_counter
 from ..models.groups import Group, channel_groups, check_prunable, remove
 from .budget import solve
@@ -55,7 +56,10 @@ def prune(
         return int(count([widths[group.name] - keep[group.name] for group in groups]))
 
     limit = budget.limit(before)
-    plan = solve(importance, cost, limit, scope=scope, round_to=round_to)
+    try:
+        plan = solve(importance, cost, limit, scope=scope, round_to=round_to)
+    except GateFailed as error:
+        raise GateFailed(f"--{kind} {budget.text}: {error}") from None
     remove(net, groups, {name: weakest(importance[name], widths[name] - kept) for name, kept in plan.keep.items()})
     if kind == "params" and (actual := sum(p.numel() for p in net.parameters())) != plan.cost:
         raise AssertionError(f"{plan.cost} parameters were predicted and {actual} remain")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,13 @@ def quantize_int8(source: Path, target: Path, batches: Iterable[np.ndarray], *, 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer writes advice to the root logger; whatever the caller set there comes back."""
+    """The quantizer prints, and writes advice to the root logger; whatever the caller set there comes back."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         root.setLevel(before)
 
@@ -77,11 +79,11 @@ def _multiplies_int8_exactly() -> bool:
 
 
 def _reader(name: str, batches: Iterable[np.ndarray]):
-    """The batches in the form that ONNX Runtime asks for."""
+    """The pictures in the form that ONNX Runtime asks for; one at a time, as its histograms need equal shapes."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
-        feeds = ({name: batch} for batch in batches)
+        feeds = ({name: picture[None]} for batch in batches for picture in batch)
 
         def get_next(self) -> dict | None:
             return next(self.feeds, None)

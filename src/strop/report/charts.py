@@ -5,6 +5,7 @@ matplotlib is imported only where something is drawn, and its global state is ne
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,8 +50,10 @@ def fonts() -> list[str]:
 
 
 @contextmanager
-def _canvas(path: Path, width: float, height: float, panels: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of `panels` axes side by side, in inches, written to `path` at the end."""
+def _canvas(
+    path: Path, width: float, height: float, panels: int = 1, *, grow: bool = False
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure of `panels` axes side by side, in inches, written to `path` at the end; it may `grow` for long names."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -71,7 +74,7 @@ def _canvas(path: Path, width: float, height: float, panels: int = 1) -> Iterato
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03)
         FigureCanvasAgg(figure)
         yield figure, list(figure.subplots(1, panels, squeeze=False)[0])
-        figure.savefig(path, facecolor="white")
+        figure.savefig(path, facecolor="white", bbox_inches="tight" if grow else None, pad_inches=0.12)
         figure.clear()
 
 
@@ -85,11 +88,15 @@ def _one_font_warning() -> Iterator[None]:
     for warning in others:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if len(others) < len(caught):
-        warnings.warn(
-            "No installed font has all glyphs of these names, so some show as boxes. "
-            "Install one of: " + ", ".join(CHINESE_FONTS[:3]) + ".",
-            stacklevel=4,
+        _say_once(
+            "no installed font has all glyphs of these names, so some show as boxes; install one, "
+            f"for example {CHINESE_FONTS[0]} or {CHINESE_FONTS[3]}"
         )
+
+
+@lru_cache(maxsize=8)
+def _say_once(sentence: str) -> None:
+    logging.getLogger("strop").warning(sentence)
 
 
 def _grid(axes: Axes) -> None:
@@ -153,7 +160,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     fits = 0.62 * (inches - 2.2) / k * 72  # points a cell has for its text
     names = [_short(name, 24) for name in classes]
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in confusion]
-    with _canvas(path, inches + 0.8, inches) as (figure, (axes,)):
+    with _canvas(path, inches + 0.8, inches, grow=True) as (figure, (axes,)):
         picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
         text_size = max(4.0, min(10.0, fits / max(1.8, 0.62 * max(len(str(n)) for row in confusion for n in row))))
         for i, row in enumerate(confusion):

@@ -32,6 +32,9 @@ def differences(rows: Sequence[Row]) -> list[str]:
         lambda row: row.measured["split"],
         "Accuracies come from different splits: {}. They can't be compared.",
     )
+    untested = [row for row in measured if row.measured["split"] != "test"]
+    if untested and len(untested) < len(measured):
+        found.append(f"To measure the rest on the test pictures: strop evaluate {_paths(untested[:1])} --split test")
     found += _split_up(
         measured,
         "data",
@@ -72,7 +75,7 @@ def about_bench(rows: Sequence[Row], bench: Folder | None) -> list[str]:
     missing = [row.id for row in rows if row.latency is None]
     if missing:
         found.append(
-            f"Bench {bench.record['id']} does not hold {_names(missing)}; latencies of two benches are not "
+            f"The bench '{bench.record['id']}' does not hold {_names(missing)}; latencies of two benches are not "
             f"comparable. Time all together: strop bench {_paths(rows)}"
         )
     other = [row.id for row in rows if row.latency and row.latency["hash"] != row.hash]
@@ -96,7 +99,7 @@ def _origin(rows: Sequence[Row], bench: Folder) -> str:
     processor = (bench.record.get("machine") or {}).get("processor")
     if processor:
         words.append(str(processor))
-    return f"Latencies are from bench {bench.record['id']}: {', '.join(words)}."
+    return f"Latencies are from one interleaved bench ('{bench.record['id']}'): {', '.join(words)}."
 
 
 def findings(rows: Sequence[Row]) -> list[str]:

@@ -36,6 +36,9 @@
     };
   }
 
+  // An accuracy axis never goes beyond 100 %.
+  const ceiling = (top) => (top >= 100 ? { max: 100 } : { suggestedMax: top });
+
   const errorBars = {
     id: "errorBars",
     beforeDatasetsDraw(chart) {
@@ -117,7 +120,7 @@
         layout: { padding: { right: 8 } },
         scales: { x: costAxis(points.map((point) => point.x), spec.title),
           y: { title: { display: true, text: "accuracy, %" }, suggestedMin: Math.min(...points.map((p) => p.low ?? p.y)) - 0.5,
-            suggestedMax: Math.max(...points.map((p) => p.high ?? p.y)) + 0.5 } },
+            ...ceiling(Math.max(...points.map((p) => p.high ?? p.y)) + 0.5) } },
         plugins: { legend: { display: false },
           tooltip: { displayColors: false, filter: (item) => item.datasetIndex === 0, callbacks: { label: says } } },
       },

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import UserError
 from ..runs import Run
+
+GENERATOR = b'<meta name="generator" content="strop">'
 
 
 def present(run: Run) -> None:
@@ -23,10 +26,12 @@ def present(run: Run) -> None:
 
 
 def report(folders: list[Path], path: Path, *, title: str) -> Path:
-    """Write one report about several run folders."""
+    """Write one report about several run folders; only a page that strop wrote before is replaced."""
     from .page import write_page
     from .rows import collect
 
+    if path.exists() and GENERATOR not in path.read_bytes()[:2000]:
+        raise UserError(f"--out {path}", "the file is there and strop did not write it. Choose another name.")
     rows, notes = collect(folders)
     write_page(rows, notes, path, title=title)
     return path

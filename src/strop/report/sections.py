@@ -214,7 +214,7 @@ def machine(rows: Sequence[Row]) -> str:
         facts = [(key, _shown(key, value)) for key, value in row.machine.items()]
         groups.setdefault((*facts, *((k, str(v)) for k, v in row.versions.items())), []).append(row.id)
     return "".join(
-        _facts([("made", "all" if len(groups) == 1 else ", ".join(ids)), *facts]) for facts, ids in groups.items()
+        _facts([*([("made", ", ".join(ids))] if len(groups) > 1 else []), *facts]) for facts, ids in groups.items()
     )
 
 

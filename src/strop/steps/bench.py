@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
+from .. import runs
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
@@ -29,7 +31,12 @@ class Bench(Step):
         list[RunReference], BeforeValidator(lambda value: list(value) if isinstance(value, list | tuple) else [value])
     ] = Field(min_length=1, description="runs or exports to time")
     threads: int = Field(1, ge=1, le=256, description="threads of the runtime")
+    again: bool = Field(False, description="time once more, beside an earlier bench of the same files")
     rounds: int = Field(200, ge=5, le=100_000, description="timed calls at batch 1")
+
+    def key(self, parents: dict[str, Run], data: Any) -> str:
+        key = super().key(parents, data)
+        return runs.digest(key, time.time_ns()) if self.again else key
 
     def default_id(self, parents: dict[str, Run]) -> str:
         return "bench"

@@ -19,6 +19,7 @@ class Evaluate(Step):
     """
 
     verb: ClassVar[str] = "evaluate"
+    uses_device: ClassVar[bool] = True
     positional: ClassVar[tuple[str, ...]] = ("parent", "data")
 
     parent: RunReference = Field(description="run or export to measure")
@@ -51,7 +52,7 @@ class Evaluate(Step):
         from .results import measured
         from .subjects import open_subject
 
-        subject = open_subject(parents["parent"])
+        subject = open_subject(parents["parent"], device=self.device)
         size, channels = subject.preprocess.input_size, subject.preprocess.channels
         chosen = pictures(data, self.split, size=size, channels=channels)
         return {

@@ -9,6 +9,7 @@ from pydantic import Field
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
+from .data import MOVED
 from .step import Step
 
 
@@ -22,6 +23,7 @@ class Export(Step):
     positional: ClassVar[tuple[str, ...]] = ("parent",)
 
     parent: RunReference = Field(description="run of train, prune or quantize")
+    data: str | None = Field(None, description=MOVED)
     format: Literal["onnx"] = Field("onnx", description="onnx")
     split: Literal["val", "test"] | None = Field(None, description="pictures for the evidence (default: test, if any)")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
@@ -45,12 +45,12 @@ DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
 
 
 def _read_augment(value: Any) -> tuple[Part, ...]:
-    """A preset, or a list of augmentations with their options."""
+    """A preset, or augmentations with their options: a list, or text joined by "+"."""
     from pydantic import TypeAdapter, ValidationError
 
     if isinstance(value, str) and value in PRESETS:
         value = PRESETS[value]
-    items = value if isinstance(value, list | tuple) else [value]
+    items = value.split("+") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
     try:
         return TypeAdapter(tuple[part_of(augmentations), ...]).validate_python(tuple(items))
     except ValidationError as error:
@@ -68,6 +68,8 @@ Augment = Annotated[
 class TrainingOptions(Step):
     """How to train; the defaults suit a small set on a CPU."""
 
+    uses_device: ClassVar[bool] = True
+
     epochs: int = Field(12, ge=1, le=10_000, description="passes over the training pictures")
     batch_size: int = Field(128, ge=2, le=65_536, description="pictures an update")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="sgd (Nesterov 0.9), adam or adamw")
@@ -78,7 +80,7 @@ class TrainingOptions(Step):
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the training with rising learning rate")
     weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
     loss: part_of(losses) = Field("cross-entropy", validate_default=True, description="loss on the labels")
-    augment: Augment = Field("light", validate_default=True, description=f"{', '.join(PRESETS)}, or a list of names")
+    augment: Augment = Field("light", validate_default=True, description=f"{', '.join(PRESETS)}, or names joined by +")
     distill: part_of(distillation_losses, optional=True) = Field(
         None, description="loss on the teacher's answers, e.g. kd:temperature=2"
     )

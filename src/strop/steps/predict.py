@@ -36,12 +36,15 @@ class Predict(Strict):
         """
         from ..data.geometry import fit_square
         from ..data.picture import read_pixels
-        from .subjects import open_subject
 
-        subject = open_subject(Run.open(self.parent))
+        run = Run.open(self.parent)
         if self.grid is not None:
             _check_grid(Path(self.grid))
         files = find_pictures(self.paths)
+
+        from .subjects import open_subject  # torch; what is refused does not wait for it
+
+        subject = open_subject(run)
         size, channels = subject.preprocess.input_size, subject.preprocess.channels
         squares = [fit_square(read_pixels(file), size, channels) for file in files]
         rows = [

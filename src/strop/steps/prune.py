@@ -11,6 +11,7 @@ from ..config import BudgetField, RunReference, part_of
 from ..distill import losses as distillation_losses
 from ..prune.criteria import criteria
 from ..runs import Run
+from .data import MOVED
 from .options import TrainingOptions
 from .step import log, require_model
 
@@ -26,6 +27,7 @@ class Prune(TrainingOptions):
     references: ClassVar[tuple[str, ...]] = ("parent", "teacher")
 
     parent: RunReference = Field(description="run to prune")
+    data: str | None = Field(None, description=MOVED)
     params: BudgetField | None = Field(None, description="parameters that may remain: 9% or 0.96M")
     macs: BudgetField | None = Field(None, description="multiply-accumulates that may remain: 50% or 0.46G")
     criterion: part_of(criteria) = Field("group-norm", validate_default=True, description="how channels are ranked")
@@ -88,15 +90,11 @@ class Prune(TrainingOptions):
         )
         if val is not None:
             report["accuracy_before_fine_tuning"] = evaluate(model, evaluation_loader(val), data.classes)["accuracy"]
-        log.info(
-            "%s: %s of %s %s remain (budget %s, channels in multiples of %s)",
-            run.id,
-            f"{report['after']:,}",
-            f"{report['before']:,}",
-            kind,
-            budget.text,
-            report["round_to"],
-        )
+        report["criterion"] = self.criterion.name
+        before, after = f"{report['before']:,}", f"{report['after']:,}"
+        log.info("%s: %s of %s %s remain (budget %s)", run.id, after, before, kind, budget.text)
+        if report["round_to"] != self.round_to:
+            log.info("  channels in multiples of %d: at %d it misses the budget", report["round_to"], self.round_to)
         device = choose_device(run, self.device)
         precision = resolve(run, "precision", resolve_precision(self.precision, model.net, device))
         teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..config import RunReference
 from ..runs import Run
+from .data import MOVED
 from .step import Step, log, require_model
 
 
@@ -21,6 +22,7 @@ class Quantize(Step):
     positional: ClassVar[tuple[str, ...]] = ("parent",)
 
     parent: RunReference = Field(description="float run to quantize")
+    data: str | None = Field(None, description=MOVED)
     scheme: Literal["int8"] = Field("int8", description="int8: weights per channel, activations per tensor")
     images: int = Field(512, ge=8, le=100_000, description="training pictures to calibrate on, the same number a class")
     calibrator: Literal["minmax", "entropy", "percentile"] = Field(

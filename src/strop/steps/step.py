@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .. import runs
-from ..config import RunReference, Strict
+from ..config import Strict
 from ..errors import GateFailed, Interrupted, UserError
 from ..runs import Run
 
@@ -27,6 +27,7 @@ class Step(Strict):
     verb: ClassVar[str]
     positional: ClassVar[tuple[str, ...]] = ()
     references: ClassVar[tuple[str, ...]] = ("parent",)
+    uses_device: ClassVar[bool] = False
 
     id: str | None = Field(
         None,
@@ -53,7 +54,7 @@ class Step(Strict):
         """The data set, opened and checked without torch; by default that of the parent, unchanged."""
         from .data import reopen
 
-        return reopen(parents["parent"])
+        return reopen(parents["parent"], moved_to=getattr(self, "data", None))
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         """Refuse, before anything is written, what can be known to fail."""
@@ -88,6 +89,8 @@ class Step(Strict):
             >>> run.result["measured"][0]["accuracy"]
             0.73
         """
+        if self.device.startswith("cuda") and not self.uses_device:
+            raise UserError(f"--device {self.device}", f"{self.verb} runs on the CPU. Leave the option out.")
         parents = self.open_parents()
         data = self.open_data(parents)
         self.check(parents, data)
@@ -132,7 +135,7 @@ class Step(Strict):
         """Draw what people look at, from the JSON that was just written."""
 
     def _write_config(self, run: Run, data: Any) -> None:
-        from ..recipe import write_recipe
+        from ..yaml import write_recipe
 
         settings = {"id": run.id} | {
             name: value for name, value in self.settings().items() if name not in NOT_IN_KEY and value is not None
@@ -142,10 +145,11 @@ class Step(Strict):
                 settings[role] = _absolute(settings[role])
         if data is not None:
             runs.write_json(run.folder / "data.json", data.describe())
-            if "data" in settings:
-                settings["data"] = dict(
-                    settings["data"], source=data.describe()["location"] or settings["data"]["source"]
-                )
+            where = data.source.location or data.source.name  # also from another working folder
+            if isinstance(settings.get("data"), dict):
+                settings["data"] = dict(settings["data"], source=where)
+            elif "data" in settings:
+                settings["data"] = where
         write_recipe(run.folder / "config.yaml", [{self.verb: settings}])
 
 
@@ -165,6 +169,3 @@ def require_model(run: Run, what: str) -> None:
             f"{what} needs a float model, and {run.record['verb']} made this one. "
             "Give the train or prune run that it came from.",
         )
-
-
-__all__ = ["ROOT", "RunReference", "Step", "log", "require_model"]

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from .. import artifact
 from ..deploy.runtime import OnnxModel
+from ..errors import UserError
 from ..models.classifier import Preprocess
 from ..runs import Run, read_json
+from ..train.precision import resolve_device
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,20 @@ class Subject:
         return self.predict(images)
 
 
-def open_subject(run: Run, *, threads: int = 0) -> Subject:
-    """Load what a run folder holds. Raises UserError where it holds no model."""
+def open_subject(run: Run, *, device: str = "cpu", threads: int = 0) -> Subject:
+    """Load what a run folder holds. Raises UserError where it holds no model.
+
+    Args:
+        device: for float runs, "auto", "cpu" or "cuda"; ONNX files run on the CPU.
+        threads: of ONNX Runtime; 0 for all cores.
+    """
     path = run.model_file
     if path.name == "model.safetensors":
-        model = artifact.load(run)
-        return Subject(model, model.preprocess, model.classes, "torch")
+        place = resolve_device(device)
+        model = artifact.load(run).to(place)
+        return Subject(lambda images: model(images.to(place)), model.preprocess, model.classes, "torch")
+    if device.startswith("cuda"):
+        raise UserError(f"--device {device}", f"'{run.id}' is an ONNX file and runs on the CPU. Leave the option out.")
     description = read_json(run.folder / "model.json")
     preprocess, classes = artifact.read_preprocess(description), tuple(description["classes"])
     session = OnnxModel(path, threads=threads)

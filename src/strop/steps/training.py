@@ -33,6 +33,7 @@ from .step import log
 
 SAVE_SECONDS = 60.0
 EVALUATION_BATCH = 256
+FEW_UPDATES = 8
 
 
 @dataclass
@@ -86,6 +87,11 @@ class Training:
 
     def to_best(self) -> dict:
         """Train to the end, resuming where a checkpoint lies; returns the `training` block of result.json."""
+        if len(self.train_loader) < FEW_UPDATES:
+            log.warning(
+                "only %d updates an epoch: a smaller --batch-size, or more --epochs, may learn more",
+                len(self.train_loader),
+            )
         start, sums = self._resume()
         regularise = make_part(regularisers, self.options.sparsify)
         teacher = getattr(self.objective, "_teacher", None)
@@ -184,7 +190,7 @@ class Training:
         return found.step, sums
 
     def _finish(self) -> dict:
-        """Keep the last weights beside the best, put the best into the model, drop what only resuming needs."""
+        """Keep the last weights beside the best, and put the best into the model."""
         folder = self.run.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
         self.model.cpu()
@@ -256,7 +262,7 @@ def epoch_line(line: dict, epochs: int) -> str:
     width = len(str(epochs))
     return (
         f"  {line['epoch']:>{width}}/{epochs}  loss {train['loss']:.3f}  train {100 * train['accuracy']:.1f} %  "
-        f"{seen}  {line['images_per_second']:.0f} img/s  {left:.0f} s left"
+        f"{seen}  {left:.0f} s left"
     )
 
 

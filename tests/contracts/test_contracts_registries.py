@@ -1,0 +1,108 @@
+"""What every part of every registry keeps to, present and future."""
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import strop
+from strop.config import _convert
+from strop.registry import REQUIRED, Registry
+
+ROOT = Path(strop.__file__).parent
+
+
+def find_registries() -> dict[str, Registry]:
+    """Every module-level `name = Registry(...)` of the package, by "module.name"."""
+    found = {}
+    for file in sorted(ROOT.rglob("*.py")):
+        module = ".".join(["strop", *file.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Registry"))):
+                    found[f"{module}.{name}"] = getattr(importlib.import_module(module), name)
+    return found
+
+
+REGISTRIES = find_registries()
+PARTS = [
+    pytest.param(registry, entry, id=f"{registry.kind}-{entry.name}")
+    for registry in REGISTRIES.values()
+    for entry in registry.entries().values()
+]
+every_part = pytest.mark.parametrize(("registry", "entry"), PARTS)
+
+
+def test_all_registries_are_found():
+    """The search finds those that DESIGN, section 2, names; one kind for each."""
+    kinds = [registry.kind for registry in REGISTRIES.values()]
+    assert len(set(kinds)) == len(kinds)
+    assert {
+        "loss",
+        "distillation loss",
+        "augmentation",
+        "model",
+        "data set",
+        "regulariser",
+        "pruning criterion",
+    } <= set(kinds)
+    assert all(registry.names() for registry in REGISTRIES.values())
+
+
+@every_part
+def test_imports_and_is_what_its_name_says(registry, entry):
+    """The file imports, and the object is the one defined there under a plain name."""
+    part = registry.get(entry.name)
+    assert callable(part)
+    assert Path(inspect.getsourcefile(part)).resolve() == entry.file.resolve()
+    assert re.fullmatch(r"[a-z0-9]+([-_][a-z0-9]+)*", entry.name)
+    assert entry.name != "none", "'none' means no part"
+
+
+@every_part
+def test_docstring_begins_with_a_sentence(registry, entry):
+    """One line, a capital letter first, a full stop last; it is what listings show."""
+    lines = inspect.getdoc(registry.get(entry.name)).splitlines()
+    assert lines[0] == entry.summary
+    assert re.fullmatch(r"[A-Z0-9].{8,118}\.", lines[0])
+    assert len(lines) == 1 or lines[1] == ""
+
+
+@every_part
+def test_options_read_are_the_signature(registry, entry):
+    """What `ast` reads without importing is what Python sees: names, order, defaults."""
+    part = registry.get(entry.name)
+    parameters = inspect.signature(part).parameters.values()
+    if not inspect.isclass(part):
+        parameters = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    seen = [(p.name, REQUIRED if p.default is inspect.Parameter.empty else p.default) for p in parameters]
+    assert [(option.name, option.default) for option in entry.options.values()] == seen
+
+
+@every_part
+def test_options_are_typed_with_defaults_of_that_type(registry, entry):
+    """Each option has an annotation that the command line can read; its default, and the default's text, fit it."""
+    for option in entry.options.values():
+        assert set(re.split(r"\s*\|\s*", option.type)) <= {"int", "float", "bool", "str", "None"}, option
+        if option.default is not REQUIRED:
+            assert type(_convert(option.default, option.type)) is type(option.default), option
+            assert _convert(str(option.default), option.type) == option.default, option
+
+
+@pytest.mark.parametrize(("registry", "entry"), [part for part in PARTS if part.values[0].kind != "model"])
+def test_options_are_documented(registry, entry):
+    """Each option has its line under Args; those of networks are documented at `models.build`."""
+    doc = inspect.getdoc(registry.get(entry.name))
+    for name in entry.options:
+        assert re.search(rf"^\s+(\w+, )*{name}(, \w+)*: ", doc, re.MULTILINE), f"{name} is not under Args"
+
+
+@pytest.mark.parametrize("registry", [r for r in REGISTRIES.values() if "loss" in r.kind or r.kind == "regulariser"])
+def test_objects_are_made_with_their_defaults(registry):
+    """A loss or a regulariser that requires no option is made without a word, and can be called."""
+    for entry in registry.entries().values():
+        if all(option.default is not REQUIRED for option in entry.options.values()):
+            assert callable(registry.get(entry.name)()), entry.name

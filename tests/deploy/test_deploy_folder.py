@@ -1,0 +1,150 @@
+"""The folder to deploy: evidence bound to the bytes, names in order, and a page whose code runs."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from strop import runs
+from strop.data.geometry import fit_square
+from strop.deploy.folder import write_deployment
+from strop.deploy.onnx import merge_preprocessing
+from strop.deploy.runtime import OnnxModel
+from strop.measure.metrics import score
+
+CLASSES = ["zebra", "ant", 'a "quoted" one', "été", "1", "b", "c", "d", "e", "f"]
+
+
+@pytest.fixture(params=[1, 3], ids=["grey", "colour"])
+def deployed(exported, tmp_path, request):
+    """A deployment folder of an untrained network, with scores made up from a matrix; and its result."""
+    channels = request.param
+    model = {"folder": tmp_path / "student", "id": "student", "verb": "train", "parents": {}}
+    parent = start(**model)
+    (parent.folder / "model.safetensors").write_bytes(b"stands for the parent's tensors")
+    run = start(folder=tmp_path / "student-export", id="student-export", verb="export", parents={"parent": parent})
+    file = run.folder / "model.onnx"
+    merge_preprocessing(
+        exported("cnn3", channels)[1], file, shape=(channels, 32, 32), mean=(0.4,) * channels, std=(0.25,) * channels
+    )
+    scores = {"split": "test", "data": "blake2b:1234", "classes": CLASSES, "loss": 0.5}
+    result = {
+        "model": {
+            "name": "cnn3", "trained": ["L2", "distilled"], "input_size": [channels, 32, 32], "parameters": 74_986,
+            "macs": 1_234_567, "file": "model.onnx", "bytes": file.stat().st_size, "hash": run.model_hash(),
+        },
+        "measured": [scores | score(np.diag([90] * 10) + np.eye(10, k=1, dtype=int) * 10, CLASSES)],
+        "latency": {"latency_ms": {"p50": 0.1234, "p95": 0.2345, "n": 50}},
+    }  # fmt: skip
+    write_deployment(run, result, {"parent": parent})
+    return run.folder, result, channels
+
+
+def start(folder, id, verb, parents):
+    return runs.create(folder, id=id, verb=verb, key="k", parents=parents, seed=0, command="strop", device="cpu")
+
+
+def test_the_evidence_is_bound_to_the_bytes(deployed):
+    """sha256 and size are those of the file; scores, latency, data, parents and versions are beside them."""
+    folder, result, _ = deployed
+    evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
+    data = (folder / "model.onnx").read_bytes()
+    assert evidence["sha256"] == hashlib.sha256(data).hexdigest() and evidence["bytes"] == len(data)
+    scores = result["measured"][0]
+    assert scores["accuracy"] == 900 / 990
+    for name, value in evidence["accuracy"].items():
+        assert value == scores[name]
+    assert {"accuracy", "accuracy_interval", "n", "split", "macro_f1"} <= evidence["accuracy"].keys()
+    assert evidence["latency"] == result["latency"] and evidence["data"] == "blake2b:1234"
+    assert evidence["parents"]["parent"]["id"] == "student" and evidence["versions"]["strop"]
+    assert evidence["machine"]["processor"]
+
+
+def test_class_names_are_in_the_order_of_the_outputs(deployed):
+    """classes.json is the list as the network has it, not sorted."""
+    folder, *_ = deployed
+    assert json.loads((folder / "classes.json").read_text(encoding="utf-8")) == CLASSES
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "classes.json", "evidence.json", "model.onnx", "run.json",
+    ]  # fmt: skip
+
+
+def test_the_page_has_the_numbers(deployed):
+    """Accuracy with its interval, size, parameters, latency and hash, in the units of the screen."""
+    folder, result, channels = deployed
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    low, high = result["measured"][0]["accuracy_interval"]
+    data = (folder / "model.onnx").read_bytes()
+    for text in (
+        "# student, exported by strop",
+        f"32 x 32 {'grey' if channels == 1 else 'RGB'} pictures in 10 classes",
+        "90.91 % on 990 test pictures",
+        f"({100 * low:.2f} to {100 * high:.2f}, Wilson 95%)",
+        "| 74,986 |",
+        "| 1,234,567 |",
+        "L2, distilled",
+        f"{len(data):,} bytes, `sha256:{hashlib.sha256(data).hexdigest()}`",
+        "0.123 ms a picture (p50; p95 0.234)",
+        '"été"',
+        r'"a \"quoted\" one"',
+    ):
+        assert text in page, text
+
+
+def draw(side, seed=0):
+    """A smooth colour picture: stripes and blobs, as photographs have, not noise."""
+    y, x = np.mgrid[0:side, 0:side] / side
+    waves = [np.sin(2 * np.pi * (k * x + (3 - k) * y + seed / 7)) for k in (1, 2, 3)]
+    return (127.5 + 120 * np.stack(waves, 2)).astype(np.uint8)
+
+
+def run_the_page(folder, *pictures):
+    """Run the page's code block as it stands, in the folder, for each picture; the classes and probabilities."""
+    (block,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    for number, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    assert block.count('"picture.png"') == 1
+    (folder / "block.py").write_text(block, encoding="utf-8")
+    every = (
+        "from pathlib import Path; block = Path('block.py').read_text('utf-8')\n"
+        f"for n in range({len(pictures)}): exec(block.replace('picture.png', f'{{n}}.png'), {{}})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", every], cwd=folder, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    return [(name, float(probability)) for name, _, probability in rows]
+
+
+def test_the_pages_code_agrees_with_strop(deployed):
+    """On square pictures: equal where the size fits, near where both have to scale, by averaging or by interpolating.
+
+    Grey values of a colour picture may differ by one level (two libraries round); scaling by a few levels.
+    """
+    folder, _, channels = deployed
+    session = OnnxModel(folder / "model.onnx", threads=1)
+    squares = np.indices((97, 97)).sum(0) // 3 % 2 * 255  # detail that smoothing filters would wash out
+    pictures = [*(draw(side) for side in (32, 97, 20)), np.stack([squares.astype(np.uint8)] * 3, 2)]
+    tolerances = [1e-6 if channels == 3 else 5e-3, 2e-2, 2e-2, 5e-2]
+    answers = run_the_page(folder, *pictures)
+    for pixels, (name, probability), tolerance in zip(pictures, answers, tolerances, strict=True):
+        expected = session(fit_square(pixels, 32, channels)[None])[0]
+        assert expected.max() > 0.3  # else the class would say little
+        assert name == CLASSES[expected.argmax()]
+        assert probability == pytest.approx(expected.max(), abs=tolerance)
+
+
+def test_the_pages_code_cuts_the_centre(deployed):
+    """What lies outside the centre square of a wide picture is not looked at."""
+    folder, *_ = deployed
+    square = draw(32)
+    wide = np.random.default_rng(0).integers(0, 256, (32, 60, 3), dtype=np.uint8)
+    wide[:, 14:46] = square
+    inside, alone = run_the_page(folder, wide, square)
+    assert inside == alone

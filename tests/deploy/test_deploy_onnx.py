@@ -1,0 +1,153 @@
+"""Exported files against the network in torch: float, with preprocessing, and quantized."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from strop.deploy.onnx import merge_preprocessing
+from strop.deploy.runtime import OnnxModel
+from strop.errors import UserError
+from strop.quantize.static import quantize_int8
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+
+
+def normalised(pixels, channels):
+    """(pixel / 255 - mean) / std, written out in float64."""
+    mean, std = (np.array(values[:channels]).reshape(-1, 1, 1) for values in (MEAN, STD))
+    return ((pixels / 255 - mean) / std).astype(np.float32)
+
+
+def softmax(logits):
+    shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def pixels(n, channels, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, channels, 32, 32), dtype=np.uint8)
+
+
+def merge(source, target, channels):
+    merge_preprocessing(source, target, shape=(channels, 32, 32), mean=MEAN[:channels], std=STD[:channels])
+    return OnnxModel(target, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "budget"),
+    [
+        ("cnn3", 1, None),
+        pytest.param("resnet18", 1, None, marks=pytest.mark.slow),
+        pytest.param("resnet18", 1, "9%", marks=pytest.mark.slow),
+    ],
+)
+@torch.no_grad()
+def test_parity_with_torch_at_any_batch(exported, name, channels, budget):
+    """Logits within 1e-4, for batches of 1, 2 (as traced), 3 and 17."""
+    net, path = exported(name, channels, budget)
+    session = OnnxModel(path, threads=1)
+    for n in (1, 2, 3, 17):
+        images = torch.randn(n, channels, 32, 32, generator=torch.Generator().manual_seed(n))
+        found, expected = session(images.numpy()), net(images).numpy()
+        assert found.shape == (n, 10) and np.abs(found - expected).max() < 1e-4
+    assert session.dtype == np.float32 and session.shape == (channels, 32, 32)
+
+
+def test_the_file_stands_alone(exported):
+    """All weights are inside: no external data, no other file beside it."""
+    _, path = exported("cnn3")
+    assert [item.name for item in path.parent.iterdir()] == ["float.onnx"]
+    assert not any(tensor.external_data for tensor in onnx.load(path, load_external_data=False).graph.initializer)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@torch.no_grad()
+def test_pixels_in_probabilities_out(exported, tmp_path, channels):
+    """The merged file gives softmax(net((pixel / 255 - mean) / std)) within 1e-5, from uint8."""
+    net, source = exported("cnn3", channels)
+    session = merge(source, tmp_path / "model.onnx", channels)
+    assert session.dtype == np.uint8 and session.shape == (channels, 32, 32) and session.input.name == "images"
+    for n in (1, 5):
+        images = pixels(n, channels)
+        found = session(images)
+        expected = softmax(net(torch.from_numpy(normalised(images, channels))).numpy())
+        assert found.dtype == np.float32 and found.shape == (n, 10)
+        assert np.abs(found - expected).max() < 1e-5
+        assert np.abs(found.sum(1) - 1).max() < 1e-5
+
+
+def test_each_channel_has_its_own_mean_and_sd(exported, tmp_path):
+    """A file with the channels' means exchanged answers otherwise: they are not averaged away."""
+    _, source = exported("cnn3", 3)
+    right = merge(source, tmp_path / "right.onnx", 3)
+    merge_preprocessing(source, tmp_path / "wrong.onnx", shape=(3, 32, 32), mean=MEAN[::-1], std=STD[::-1])
+    images = pixels(4, 3)
+    assert np.abs(right(images) - OnnxModel(tmp_path / "wrong.onnx", threads=1)(images)).max() > 1e-4
+
+
+def test_an_int8_file_keeps_its_numbers(exported, tmp_path):
+    """Merging puts nodes before and after the quantized graph and leaves what is between."""
+    _, source = exported("cnn3")
+    images = pixels(40, 1)
+    floats = normalised(images, 1)
+    quantize_int8(source, tmp_path / "int8.onnx", [floats])
+    session = merge(tmp_path / "int8.onnx", tmp_path / "model.onnx", 1)
+    inner = OnnxModel(tmp_path / "int8.onnx", threads=1)(floats)
+    # A pixel at the edge between two steps of the input's 8 bits may fall on the other side: one step, not more.
+    assert np.abs(session(images) - softmax(inner)).max() < 5e-3
+    assert np.median(np.abs(session(images) - softmax(inner))) < 1e-5
+    before, after = (
+        {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / name).graph.initializer}
+        for name in ("int8.onnx", "model.onnx")
+    )
+    assert set(after) - set(before) == {"strop_scale", "strop_shift"}
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\x09" * 100])
+def test_a_file_that_is_no_model(tmp_path, content):
+    """The path is named, no traceback of the runtime's."""
+    (tmp_path / "bad.onnx").write_bytes(content)
+    with pytest.raises(UserError, match=r"bad\.onnx"):
+        OnnxModel(tmp_path / "bad.onnx")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    """As above."""
+    with pytest.raises(UserError, match=r"none\.onnx"):
+        OnnxModel(tmp_path / "none.onnx")
+
+
+def test_a_truncated_file(exported, tmp_path):
+    """Half a file is no model."""
+    (tmp_path / "half.onnx").write_bytes(exported("cnn3")[1].read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"half\.onnx"):
+        OnnxModel(tmp_path / "half.onnx")
+
+
+@pytest.mark.parametrize("where", ["beside", "elsewhere", "above", "absolute"])
+def test_data_outside_the_file_is_not_read(exported, tmp_path, monkeypatch, where):
+    """A graph that points at another file is refused, also when that file lies in the working directory."""
+    _, source = exported("cnn3")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    onnx.save(
+        onnx.load(source),
+        inside / "model.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=1000,
+    )
+    assert (inside / "weights.bin").stat().st_size > 100_000
+    monkeypatch.chdir(tmp_path if where == "elsewhere" else inside)
+    if where in ("above", "absolute"):
+        model = onnx.load(inside / "model.onnx", load_external_data=False)
+        (inside / "weights.bin").rename(tmp_path / "weights.bin")
+        location = "../weights.bin" if where == "above" else str(tmp_path / "weights.bin")
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = location
+        (inside / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="model.onnx"):
+        OnnxModel(inside / "model.onnx")

@@ -1,0 +1,66 @@
+"""The first signal asks, the second acts, and afterwards everything is as before."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from strop.train.signals import stop_on_signal
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+    time.sleep(0.01)  # Python runs the handler between two instructions
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_only_asks(number):
+    """The block goes on, and knows which signal it was."""
+    with stop_on_signal() as stop:
+        assert not stop
+        send(number)
+        assert stop and stop.signal == number
+
+
+def test_the_second_stops_at_once():
+    """After the first, Ctrl-C is Python's own again."""
+    with stop_on_signal() as stop:
+        send(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+        assert stop
+
+
+def test_handlers_come_back():
+    """Whatever was set before is set after, also when the block raised."""
+
+    def mine(number, frame):
+        raise AssertionError("not while the block runs")
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        with pytest.raises(ZeroDivisionError), stop_on_signal() as stop:
+            send(signal.SIGTERM)
+            assert stop
+            raise ZeroDivisionError
+        assert signal.getsignal(signal.SIGTERM) is mine
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_in_another_thread_it_does_nothing():
+    """Only the main thread may set handlers; training in a thread just has none."""
+    found = []
+
+    def work():
+        with stop_on_signal() as stop:
+            found.append(bool(stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [False]
