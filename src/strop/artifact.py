@@ -22,7 +22,7 @@ from torch import Tensor
 from .errors import UserError
 from .models import build
 from .models.classifier import Classifier, Preprocess
-from .runs import read_json, write_json, write_whole
+from .runs import file_hash, read_json, write_json, write_whole
 
 MAX_TENSORS = 20_000
 GOLDEN_TOLERANCE = 1e-3
@@ -50,6 +50,7 @@ def save(folder: Path, model: Classifier, builder: dict[str, Any]) -> dict:
         },
         "classes": list(model.classes),
         "golden": golden_output(model),
+        "tensors": file_hash(folder / "model.safetensors"),
     }
     write_json(folder / "model.json", description)
     return description
@@ -77,6 +78,8 @@ def load(folder: str | os.PathLike, *, verify: bool = True) -> Classifier:
         model = Classifier(net, read_preprocess(description), tuple(description["classes"])).eval()
         if verify:
             _verify(model, description["golden"], folder)
+            if file_hash(path) != description["tensors"]:
+                raise UserError(str(path), "was changed after strop wrote it. Restore it.")
     except UserError:
         raise
     except Exception as error:  # a changed file can break the building and the forward pass in any way

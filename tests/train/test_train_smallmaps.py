@@ -162,6 +162,7 @@ def test_nothing_stays(net, breaks):
     assert not torch.equal(twin(PICTURES), net(PICTURES))  # the copy uses its own weights
 
 
+@pytest.mark.slow
 def test_the_export_knows_nothing_of_it(net, tmp_path):
     """After the block the ONNX file has as many convolutions as the network, and agrees with it."""
     import onnx

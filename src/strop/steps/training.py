@@ -88,10 +88,7 @@ class Training:
     def to_best(self) -> dict:
         """Train to the end, resuming where a checkpoint lies; returns the `training` block of result.json."""
         if len(self.train_loader) < FEW_UPDATES:
-            log.warning(
-                "only %d updates an epoch: a smaller --batch-size, or more --epochs, may learn more",
-                len(self.train_loader),
-            )
+            log.warning("  only %d updates an epoch: try a smaller --batch-size", len(self.train_loader))
         start, sums = self._resume()
         regularise = make_part(regularisers, self.options.sparsify)
         teacher = getattr(self.objective, "_teacher", None)
