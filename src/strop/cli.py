@@ -13,7 +13,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from . import __version__
-from .errors import DONE, FAILED, INTERRUPTED, StropError, UserError, suggest
+from .errors import AUDIT_ERRORS, DONE, FAILED, INTERRUPTED, Interrupted, StropError, UserError, suggest
 from .flags import JsonFlag, make_command, read_step, split_unknown
 from .steps import VERBS
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except StropError as error:
-        print(f"error: {error}" if error.code != INTERRUPTED else str(error), file=sys.stderr)
+        print(error if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -72,9 +72,8 @@ def _start_log(*, to_stderr: bool) -> None:
 
 def _run_step(verb: str, given: dict[str, Any], problems: list[str]) -> int:
     step = read_step(verb, given, problems)
-    show = _print_predictions if verb == "predict" else _print_run
-    show(step.execute(), as_json=bool(given.get("json")))
-    return DONE
+    show = {"predict": _print_predictions, "audit": _print_audit}.get(verb, _print_run)
+    return show(step.execute(), as_json=bool(given.get("json"))) or DONE
 
 
 def _print_run(run: Any, *, as_json: bool) -> None:
@@ -112,6 +111,16 @@ def _print_predictions(rows: list[dict], *, as_json: bool) -> None:
     if known:
         right = sum(row["truth"] == row["class"] for row in known)
         print(f"{right} of {len(known)} right")
+
+
+def _print_audit(audited: Any, *, as_json: bool) -> int:
+    findings, files = audited
+    if as_json:
+        print(json.dumps(findings.describe() | {"files": [str(file) for file in files]}, ensure_ascii=False))
+    else:
+        print(findings.verdict())
+        print("\n".join(map(str, files)))
+    return AUDIT_ERRORS if findings.has_errors else DONE
 
 
 for _verb in VERBS:

@@ -15,7 +15,7 @@ from .steps import VERBS, step_class
 from .yaml import read_yaml
 
 log = logging.getLogger("strop")
-RECIPE_VERBS = [verb for verb in VERBS if verb != "predict"]
+RECIPE_VERBS = [verb for verb in VERBS if verb not in ("predict", "audit")]
 
 
 class Expectation(Strict):

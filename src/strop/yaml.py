@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 from .runs import write_whole
@@ -52,5 +53,16 @@ def write_recipe(path: Path, steps: list[dict]) -> None:
     yaml.default_flow_style = False
     yaml.width = 4096
     stream = io.StringIO()
-    yaml.dump({"steps": steps}, stream)
+    yaml.dump({"steps": _quoted(steps)}, stream)
     write_whole(path, stream.getvalue().encode())
+
+
+def _quoted(value: Any) -> Any:
+    """Texts with Unicode's own line breaks in double quotes, where they are escaped; elsewhere they would fold."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, dict):
+        return {name: _quoted(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_quoted(item) for item in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and set(value) & set("\x85\u2028\u2029") else value

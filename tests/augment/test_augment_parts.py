@@ -6,14 +6,26 @@ import time
 import pytest
 import torch
 
-from strop.augment import PRESETS, augmentations, compose
+from strop.augment import PRESETS, augmentations, compose, preset
 from strop.errors import UserError
 
 NAMES = augmentations.names()
+OPTIONS = {name: entry.options for name, entry in augmentations.entries().items()}
+NOISE = ("gaussian-noise", "speckle-noise", "salt-pepper", "poisson-noise", "noise")
+TONES = ("brightness", "solarize", "posterize", "trivial-augment", "rand-augment")
 
 
 def noise(b=6, c=3, h=16, w=16, seed=0):
     return torch.randint(0, 256, (b, c, h, w), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def smooth(b=6, c=3, size=32):
+    """Colour gradients, a different one in each picture and channel, with values from 20 to 235."""
+    along = torch.linspace(0, 1, size)
+    slopes = torch.rand(b, c, 2, generator=torch.Generator().manual_seed(7)).mul(2).sub(1)
+    planes = slopes[:, :, 0, None, None] * along[:, None] + slopes[:, :, 1, None, None] * along
+    low, high = planes.amin((2, 3), keepdim=True), planes.amax((2, 3), keepdim=True)
+    return (20 + 215 * (planes - low) / (high - low)).byte()
 
 
 def always(value, b):
@@ -59,19 +71,68 @@ def test_contract_seeds_and_epochs_differ(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_contract_rows_do_not_depend_on_the_piece_that_is_worked_on(name):
+    """90 pictures of 64 x 64 take two pieces (pixels.py), 1 takes one; the pixels are the same to the last bit."""
+    images, augment = noise(90, 3, 64, 64), compose([(name, {"p": 1.0})])
+    whole = augment(images, torch.arange(90), 5, 0)
+    for place in (0, 41, 43, 89):
+        alone = augment(images[place : place + 1], torch.tensor([place]), 5, 0)
+        assert torch.equal(alone[0], whole[place])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in NOISE])
 def test_contract_a_flat_picture_stays_flat(name):
-    """None of them paints with colours from outside of the picture."""
-    flat = torch.full((8, 3, 16, 16), 93, dtype=torch.uint8)
-    assert torch.equal(compose([(name, {})])(flat, torch.arange(8), 0, 0), flat)
+    """None of them paints with places from outside of the picture, and only those that change tones change the tone."""
+    flat = torch.full((64, 3, 16, 16), 93, dtype=torch.uint8)
+    made = compose([(name, {"p": 1.0})])(flat, torch.arange(64), 0, 0)
+    assert (made.flatten(1).amax(1) == made.flatten(1).amin(1)).all()
+    if name not in TONES:
+        assert torch.equal(made, flat)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "p" in augmentations.entries()[name].options])
-def test_contract_p_is_a_probability(name):
-    """p=0 is the identity; p=0.25 changes a quarter of 2,000 pictures within five standard errors."""
-    images, numbers = noise(2000, 1, 8, 8), torch.arange(2000)
+@pytest.mark.parametrize("name", NAMES)
+def test_contract_p_and_strength(name):
+    """Each part has p; each but the mirrors, which have no more or less, has a strength."""
+    assert "p" in OPTIONS[name]
+    assert "strength" in OPTIONS[name] or name in ("hflip", "vflip")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_contract_p_0_and_strength_0_change_nothing(name, channels):
+    images, numbers = noise(200, channels), torch.arange(200)
     assert torch.equal(compose([(name, {"p": 0.0})])(images, numbers, 0, 0), images)
-    changed = (compose([(name, {"p": 0.25})])(images, numbers, 0, 0) != images).flatten(1).any(1).sum()
-    assert abs(int(changed) - 500) < 5 * (2000 * 0.25 * 0.75) ** 0.5
+    if "strength" in OPTIONS[name]:
+        assert torch.equal(compose([(name, {"strength": 0.0, "p": 1.0})])(images, numbers, 0, 0), images)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "strength" in OPTIONS[name]])
+def test_contract_more_strength_changes_more(name):
+    """The mean difference to the original grows from strength 0.1 to 1."""
+    images, numbers = smooth(64) // 2 + noise(64, 3, 32, 32) // 2, torch.arange(64)
+    low, high = (
+        (compose([(name, {"strength": strength, "p": 1.0})])(images, numbers, 0, 0).float() - images).abs().mean()
+        for strength in (0.1, 1.0)
+    )
+    assert low < high and high > 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract_p_is_a_probability(name):
+    """Of 1,000 pictures p = 0.25 changes a quarter as many as p = 1 does, within five standard errors."""
+    images, numbers = noise(1000, 3, 20, 20), torch.arange(1000)
+    some, all_ = (
+        int((compose([(name, {"p": p})])(images, numbers, 0, 0) != images).flatten(1).any(1).sum()) for p in (0.25, 1.0)
+    )
+    assert all_ > 300
+    assert abs(some - all_ / 4) < 5 * (all_ * 0.25 * 0.75) ** 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
+def test_contract_wrong_values_are_refused_before_any_picture(name, wrong):
+    with pytest.raises(UserError, match=f"{name}: p: {wrong} is out of range. Write 0 "):
+        compose([(name, {"p": wrong})])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -135,7 +196,7 @@ def test_erase_of_the_whole_side_leaves_the_mean_only():
 
 
 def test_erase_refuses_a_side_beyond_one():
-    with pytest.raises(UserError, match="30 is no share"):
+    with pytest.raises(UserError, match="30 is out of range"):
         augmentations.get("erase")(noise(), always(0.5, 6), side=30)
 
 
@@ -147,11 +208,41 @@ def test_position_in_the_chain_gives_other_chances():
     assert 12 <= unchanged <= 52
 
 
-def test_presets_name_parts_that_exist():
-    for parts in PRESETS.values():
-        assert set(parts) <= set(NAMES)
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_composed_and_change_pictures(name):
     images = noise()
-    assert compose([])(images, torch.arange(6), 0, 0) is images
+    made = compose(preset(name))(images, torch.arange(6), 0, 0)
+    assert made is images if name == "none" else not torch.equal(made, images)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_what_the_config_reads(name):
+    """`augment: strong` in a recipe names the same parts, with their defaults filled in."""
+    from pydantic import TypeAdapter
+
+    from strop.augment import augmentations
+    from strop.config import part_of
+
+    read = TypeAdapter(list[part_of(augmentations)]).validate_python(PRESETS[name])
+    assert [part.name for part in read] == [part for part, _ in preset(name)]
+    assert all(set(options) <= set(part.options) for part, (_, options) in zip(read, preset(name), strict=True))
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(UserError, match="'stron' is not a preset. Did you mean 'strong'"):
+        preset("stron")
+
+
+def test_the_reference_preset_has_every_family_of_the_reference_list():
+    """Flip, rotation, crop, sharpen, affine, contrast, regional blur, flip, masking and mosaic, and noise."""
+    families = "hflip rotate crop sharpen affine contrast regional-blur regional-flip erase mosaic noise"
+    assert [name for name, _ in preset("reference")] == families.split()
+
+
+def test_several_wrong_values_are_reported_together():
+    with pytest.raises(UserError) as caught:
+        compose([("rotate", {"degrees": 700}), ("mosaic", {"cells": 0}), ("hue", {"strength": 2, "p": -1})])
+    assert len(caught.value.problems) == 4
 
 
 def test_unknown_names_and_options_are_reported_together():
@@ -170,7 +261,7 @@ def test_an_empty_batch_passes():
 def test_the_standard_preset_is_fast():
     """128 x 1 x 28 x 28 takes under 1 ms on one core; the best of many tries counts, the limit allows busy machines."""
     images, numbers = noise(128, 1, 28, 28), torch.arange(128)
-    augment = compose([(name, {}) for name in PRESETS["standard"]])
+    augment = compose(preset("standard"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -11,7 +11,7 @@ from PIL import Image
 from strop.augment import compose
 from strop.data.dataset import open_data
 from strop.data.geometry import fit_square
-from strop.data.load import FilePictures, Loader, MemoryPictures, Pictures, pictures
+from strop.data.load import FilePictures, Loader, MemoryPictures, pictures
 from strop.errors import UserError
 
 
@@ -41,9 +41,8 @@ def numbered(n: int) -> MemoryPictures:
 def test_memory_and_files_give_the_same_pixels(folder):
     data = open_data(str(folder), validation="0%")
     memory = pictures(data, "train", size=16, channels=1)
-    files = pictures(data, "train", size=16, channels=1, memory_limit_bytes=18 * 16 * 16 - 1)
+    files = pictures(data, "train", size=16, channels=1, source="stream")
     assert isinstance(memory, MemoryPictures) and isinstance(files, FilePictures)
-    assert isinstance(pictures(data, "train", size=16, channels=1, memory_limit_bytes=18 * 16 * 16), MemoryPictures)
     indices = torch.tensor([5, 17, 0, 5])
     assert torch.equal(memory.batch(indices), files.batch(indices))
     assert torch.equal(memory.labels, files.labels) and len(memory) == len(files) == 18
@@ -114,53 +113,46 @@ def test_without_shuffle_order_and_pixels_stay():
     assert torch.cat([batch.indices for batch in loader.epoch(3)]).tolist() == list(range(10))
 
 
-class OnDemand(Pictures):
-    """Pictures that are made when they are asked for, and remember how often."""
+class Slow(MemoryPictures):
+    """Pictures that take more than copying, so that a thread makes them."""
 
-    def __init__(self, n):
-        self.labels, self.made = torch.zeros(n, dtype=torch.int64), []
+    in_memory = False
+
+    def __init__(self, n: int):
+        super().__init__(torch.zeros(n, 1, 8, 8, dtype=torch.uint8), torch.zeros(n, dtype=torch.int64))
+        self.made = []
 
     def batch(self, indices):
         self.made.append(len(indices))
-        return indices.to(torch.uint8).view(-1, 1, 1, 1)
+        return super().batch(indices)
 
 
-def test_one_batch_is_decoded_ahead_and_no_more():
-    """While the caller works on a batch, the next one is decoded, and only that one."""
-    source = OnDemand(40)
-    batches = Loader(source, batch_size=4, seed=0).epoch(0)
+def test_one_batch_is_prepared_ahead_and_no_more():
+    slow = Slow(40)
+    made, batches = slow.made, Loader(slow, batch_size=4, seed=0).epoch(0)
     next(batches)
     deadline = time.monotonic() + 5
-    while len(source.made) < 2 and time.monotonic() < deadline:
+    while len(made) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert source.made == [4, 4]
+    assert len(made) == 2
     batches.close()
 
 
 def test_closing_ends_the_thread():
-    """Nothing goes on decoding for a caller who has stopped."""
-
     def threads():
         return [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
 
-    batches = Loader(OnDemand(40), batch_size=4, seed=0).epoch(0)
+    batches = Loader(Slow(40), batch_size=4, seed=0).epoch(0)
     next(batches)
     assert len(threads()) == 1
     batches.close()
     assert not threads()
 
 
-def test_pictures_in_memory_need_no_thread():
-    """A second thread pool beside training costs more than the copy it would hide."""
-    batches = Loader(numbered(40), batch_size=4, seed=0).epoch(0)
-    next(batches)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
-
-
 def test_errors_of_the_thread_arrive_where_the_batch_is_asked_for(folder):
     data = open_data(str(folder), validation="0%")
-    files = pictures(data, "train", size=16, channels=3, memory_limit_bytes=0)
+    files = pictures(data, "train", size=16, channels=3, source="stream")
     path = folder / "cat" / "4.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:60])

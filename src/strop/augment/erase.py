@@ -2,31 +2,32 @@
 
 import torch
 
-from ..errors import UserError
 from . import augmentations
+from .boxes import side_in_pixels
+from .pixels import check_shares
 
 
 @augmentations.add("erase")
-def erase(images, chance, *, side: float = 0.3, p: float = 0.5):
+def erase(images, chance, *, side: float = 0.3, strength: float = 1.0, p: float = 0.5):
     """Fill a random square with the picture's mean, channel by channel, with probability p.
 
-    The square has round(side * min(H, W)) pixels a side and lies inside the picture.
+    The square has round(strength * side * min(H, W)) pixels a side and lies inside the picture.
 
     Source: DeVries, Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", arXiv:1708.04552.
     Unlike the authors' code: never cut off by the border, so every erased picture loses the same area.
 
     Args:
         side: share of the shorter side, 0 to 1.
+        strength: 0 to 1; 0 changes nothing.
         p: 0 to 1.
     Shape:
         images: (B, C, H, W). Returns: the same.
     Raises:
-        UserError: side is out of range.
+        UserError: an option is out of range.
     """
-    if not 0 <= side <= 1:
-        raise UserError("erase.side", f"{side} is no share of the picture's side. Write 0 to 1, such as 0.3.")
+    check_shares("erase", side=side, strength=strength, p=p)
     height, width = images.shape[2:]
-    square = round(side * min(height, width))
+    square = side_in_pixels(images, strength * side)
     places = chance(3)
     chosen = (places[:, 2] < p).nonzero()[:, 0]
     rows = _span(places[chosen, 0], height, square)[:, :, None]

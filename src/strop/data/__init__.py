@@ -15,6 +15,7 @@ _PUBLIC = {
     "open_source": "source",
     "Data": "dataset",
     "open_data": "dataset",
+    "open_again": "dataset",
     "parse_fraction": "dataset",
     "choose_validation": "split",
     "fit_square": "geometry",

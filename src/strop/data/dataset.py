@@ -6,19 +6,26 @@ import hashlib
 import json
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as quote
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .source import SPLITS, Source, Split, open_source
-from .split import choose_validation
+from .classes import read_classes, select_classes
+from .divide import divide
+from .files import hash_all
+from .hashes import HASH_BYTES
+from .packed import Members, PackedNames
+from .source import Source, Split, open_source
 
 if TYPE_CHECKING:
     import numpy as np
 
 _SAMPLE = 256
 _LARGEST_NATURAL = 96
+_BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -27,24 +34,27 @@ class Data:
 
     Attributes:
         source: where the pictures come from.
-        splits: "train", "val" and "test", each a list of (split of the source, index in it); empty where there is none.
-        hashes: content hash of every picture, by split of the source.
+        splits: "train", "val" and "test", each a sequence of (split of the source, index in it) kept as an array;
+            empty where there is none.
+        hashes: content hash of every picture, by split of the source, (N, 16) uint8.
         fingerprint: "blake2b:..." of (split, name, content hash, label) of every picture, and the classes.
         channels: 1 when all training pictures looked at are grey, else 3.
         natural_size: the side in pixels that they all share when they are square and at most 96, else None.
         input_size: what the caller asked for, else natural_size.
         validation: how the validation pictures were chosen, in words.
-        choice: the `validation` share and `seed` that give the same split again.
+        test: how the test pictures were chosen, in words.
+        choice: `share`, `seed`, `test`, `fold` and `classes` that give the same split again.
     """
 
     source: Source
-    splits: dict[str, list[tuple[str, int]]]
-    hashes: dict[str, list[str]]
+    splits: dict[str, Members]
+    hashes: dict[str, np.ndarray]
     fingerprint: str
     channels: int
     natural_size: int | None
     input_size: int | None
     validation: str
+    test: str
     choice: dict[str, Any]
 
     @property
@@ -53,22 +63,31 @@ class Data:
 
     def labels(self, split: str) -> np.ndarray:
         """Labels of a split, (N,) int64."""
-        import numpy as np
+        chosen = self.splits[split]
+        return self._part(chosen).labels[chosen.indices] if len(chosen) else chosen.indices.copy()
 
-        return np.array([self.source.splits[part].labels[i] for part, i in self.splits[split]], dtype=np.int64)
-
-    def names(self, split: str) -> list[str]:
+    def names(self, split: str) -> PackedNames:
         """Names of a split's pictures, in order."""
-        return [self.source.splits[part].names[i] for part, i in self.splits[split]]
+        chosen = self.splits[split]
+        return self._part(chosen).names.take(chosen.indices) if len(chosen) else PackedNames()
 
     def pixels(self, split: str, i: int) -> np.ndarray:
         """Picture i of a split as it is, (H, W, 1 or 3) uint8."""
         part, index = self.splits[split][i]
         return self.source.splits[part].pixels(index)
 
+    def file(self, split: str, i: int) -> Path | None:
+        """The file of picture i of a split; None where it is no file of its own."""
+        part, index = self.splits[split][i]
+        return self.source.splits[part].file(index)
+
+    def _part(self, chosen: Members) -> Split:
+        return self.source.splits[chosen.part]
+
     def describe(self) -> dict[str, Any]:
         """The content of data.json."""
         counts = {split: self._count(split) for split in self.splits}
+        chosen = self.splits["test"].part == "train"
         return {
             "source": self.source.name,
             "location": self.source.location,
@@ -77,7 +96,8 @@ class Data:
             "channels": self.channels,
             "natural_size": self.natural_size,
             "counts": counts,
-            "validation": {"rule": self.validation, **self.choice, "names": self.names("val")},
+            "validation": {"rule": self.validation, **self.choice, "names": list(self.names("val"))},
+            "test": {"rule": self.test} | ({"names": list(self.names("test"))} if chosen else {}),
         }
 
     def _count(self, split: str) -> dict[str, int]:
@@ -86,15 +106,29 @@ class Data:
 
 
 def open_data(
-    source: str | Source, *, validation: str | float = "5%", input_size: int | None = None, seed: int = 0
+    source: str | Source,
+    *,
+    validation: str | float = "5%",
+    test: str | float = "0%",
+    fold: str | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    kept: Mapping[str, Sequence[str]] | None = None,
+    input_size: int | None = None,
+    seed: int = 0,
 ) -> Data:
-    """Open a source and put the validation pictures aside.
+    """Open a source and put the test and validation pictures aside.
 
-    A source's own val split is taken as it is; otherwise `validation` of train is chosen by content hash.
+    A source's own val and test splits are taken as they are. Otherwise `test` of train is chosen first, then
+    `validation` of what is left, or one fold of it; by content hash, and by group where the source names groups.
 
     Args:
-        source: a folder, the name of a data set, or an opened Source.
+        source: a folder, a table, the name of a data set, or an opened Source.
         validation: share of train, "5%" or 0.05; "0%" for none.
+        test: share of train, where the source has no test split.
+        fold: "2/5" makes the second of five folds the validation pictures; goes before `validation`.
+        classes: use these only: a list, or a text file with one name a line.
+        kept: names of the pictures in "val" and "test" when the set was divided before. They and their copies stay
+            there, all others are in train.
         input_size: side in pixels that the model will get; >= 1.
         seed: of the choice.
     Raises:
@@ -105,28 +139,52 @@ def open_data(
         >>> len(data.splits["train"]), len(data.splits["val"]), len(data.splits["test"])
         (4750, 250, 1000)
     """
-    fraction = parse_fraction(validation)
+    shares = {"val": parse_fraction(validation), "test": parse_fraction(test, "data.test")}
+    number = None if fold is None else parse_fold(fold)
     if input_size is not None and (not isinstance(input_size, int) or input_size < 1):
         raise UserError("data.input_size", f"'{input_size}' is no side in pixels. Write a whole number such as 224.")
+    chosen = None if classes is None else read_classes(classes)
     opened = open_source(source) if isinstance(source, str) else source
-    hashes = {name: _hash_all(split) for name, split in opened.splits.items()}
+    opened = opened if chosen is None else select_classes(opened, chosen)
+    hashes = hash_all(opened.splits)
     channels, natural_size = _look_at(opened.splits["train"])
-    splits, rule = _divide(opened, hashes["train"], fraction, seed)
-    fingerprint = _fingerprint(opened, hashes)
+    splits, rules = divide(opened, hashes["train"], shares, number, kept or {}, seed)
+    choice = {"share": shares["val"], "seed": seed, "test": shares["test"], "fold": fold}
     return Data(
         opened,
         splits,
         hashes,
-        fingerprint,
+        _fingerprint(opened, hashes),
         channels,
         natural_size,
         input_size or natural_size,
-        rule,
-        {"share": fraction, "seed": seed},
+        rules["val"],
+        rules["test"],
+        {**choice, "classes": None if chosen is None else list(opened.classes)},
     )
 
 
-def parse_fraction(value: str | float) -> float:
+def open_again(about: Mapping[str, Any], *, input_size: int | None = None) -> Data:
+    """The data that a data.json describes, divided as is written there. Its fingerprint is the caller's to compare.
+
+    Raises:
+        UserError: the source can't be opened any more.
+    """
+    choice = about["validation"]
+    kept = {"val": choice["names"], "test": about.get("test", {}).get("names", [])}
+    return open_data(
+        about["location"] or about["source"],
+        validation=choice["share"],
+        test=choice.get("test", 0),
+        fold=choice.get("fold"),
+        classes=choice.get("classes"),
+        kept=kept,
+        input_size=input_size,
+        seed=choice["seed"],
+    )
+
+
+def parse_fraction(value: str | float, where: str = "data.validation") -> float:
     """A share such as "5%", "0.05" or 0.05 as a number in [0, 1). Raises UserError for anything else."""
     text = str(value).strip()
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(e-?\d+)?\s*(%?)", text)
@@ -135,32 +193,16 @@ def parse_fraction(value: str | float) -> float:
         if 0 <= number < 1:
             return number
     hint = f"Write {text}% or a fraction such as 0.05." if re.fullmatch(r"\d\d?", text) else "Write 5% or 0.05."
-    raise UserError("data.validation", f"'{text}' is no share of the training pictures, 0% to below 100%. {hint}")
+    raise UserError(where, f"'{text}' is no share of the training pictures, 0% to below 100%. {hint}")
 
 
-def _divide(source: Source, hashes: list[str], fraction: float, seed: int) -> tuple[dict, str]:
-    own = {name: [(name, i) for i in range(len(split))] for name, split in source.splits.items()}
-    splits = {name: own.get(name, []) for name in SPLITS}
-    if "val" in own:
-        return splits, "the source's own val split"
-    if fraction == 0:
-        return splits, "none"
-    held_out = choose_validation(hashes, source.splits["train"].labels, fraction, seed)
-    splits["val"] = [place for place, out in zip(own["train"], held_out, strict=True) if out]
-    splits["train"] = [place for place, out in zip(own["train"], held_out, strict=True) if not out]
-    return splits, f"{fraction * 100:g}% of train a class, by content hash, seed {seed}"
-
-
-def _hash_all(split: Split) -> list[str]:
-    """Reading waits for the disk and hashing lets other threads run, so a few of them share the work."""
-    with ThreadPoolExecutor(4) as pool:
-        starts = range(0, len(split), 64)
-        chunks = pool.map(lambda start: [split.content_hash(i) for i in _chunk(split, start)], starts)
-        return [content for chunk in chunks for content in chunk]
-
-
-def _chunk(split: Split, start: int) -> range:
-    return range(start, min(start + 64, len(split)))
+def parse_fold(value: str) -> tuple[int, int]:
+    """A fold such as "2/5" as (2, 5): the second of five. Raises UserError for anything else."""
+    match = re.fullmatch(r"\s*(\d{1,4})\s*/\s*(\d{1,4})\s*", str(value))
+    k, n = map(int, match.groups()) if match else (0, 0)
+    if n >= 2 and 1 <= k <= n:
+        return k, n
+    raise UserError("data.fold", f"'{value}' is no fold. Write 2/5 for the second of five; from 1/5 to 5/5.")
 
 
 def _look_at(split: Split) -> tuple[int, int | None]:
@@ -174,13 +216,27 @@ def _look_at(split: Split) -> tuple[int, int | None]:
     return channels, height if natural else None
 
 
-def _fingerprint(source: Source, hashes: dict[str, list[str]]) -> str:
-    rows = sorted(
-        (name, split.names[i], hashes[name][i], int(split.labels[i]))
-        for name, split in source.splits.items()
-        for i in range(len(split))
-    )
+def _fingerprint(source: Source, hashes: Mapping[str, np.ndarray]) -> str:
+    """blake2b of the classes and, sorted, of a JSON line for each picture; a line at a time, since there are millions.
+
+    Groups are a part of it where there are any: they decide the splits.
+    """
     digest = hashlib.blake2b(json.dumps(list(source.classes)).encode(), digest_size=16)
-    for row in rows:
-        digest.update(json.dumps(row).encode() + b"\n")
+    for name in sorted(source.splits):
+        split = source.splits[name]
+        order = split.names.order()
+        places = range(len(split)) if order is None else order.tolist()
+        for block in (places[at : at + _BLOCK] for at in range(0, len(places), _BLOCK)):
+            digest.update("".join(_describe(name, split, hashes[name], block)).encode())
     return f"blake2b:{digest.hexdigest()}"
+
+
+def _describe(name: str, split: Split, hashes: np.ndarray, block: Sequence[int]) -> Iterator[str]:
+    """JSON lists, as `json.dumps` writes them but three times as fast."""
+    contents = hashes[block].tobytes().hex()
+    names, labels = split.names.take(block), split.labels[block].tolist()
+    groups = ("" for _ in block) if split.groups is None else split.groups.take(block)
+    width = 2 * HASH_BYTES
+    for i, (picture, label, group) in enumerate(zip(names, labels, groups, strict=True)):
+        extra = f", {quote(group)}" if group else ""
+        yield f'["{name}", {quote(picture)}, "{contents[i * width : (i + 1) * width]}", {label}{extra}]\n'

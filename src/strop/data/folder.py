@@ -5,18 +5,22 @@ from __future__ import annotations
 import difflib
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from ..errors import UserError, suggest
-from .picture import explain_no_picture, is_picture_name
-from .source import FileSplit, Source
+from .files import open_files
+from .hashes import HashStore
+from .packed import PackedNames
+from .picture import is_picture_name
+from .source import SPLIT_NAMES, SPLITS, FileSplit, Source
 
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _NEVER = frozenset(["__macosx", "thumbs.db"])
 _LAYOUT = "A data folder holds one folder a class: cats/1.jpg, dogs/2.jpg; or train/cats/1.jpg, test/cats/2.jpg."
-_SHOWN, _MOST_PROBLEMS, _HEAD_BYTES = 5, 20, 64
+_SHOWN, _MOST_PROBLEMS = 5, 20
 
 
 @dataclass
@@ -26,16 +30,25 @@ class _Scan:
     root: Path
     problems: list[str] = field(default_factory=list)
     not_pictures: list[str] = field(default_factory=list)
+    count: int = 0  # of files that are no pictures; the first few are in the list
 
     def name(self, path: Path) -> str:
         return unicodedata.normalize("NFC", path.relative_to(self.root).as_posix())
 
+    def path(self, path: str) -> str:
+        """The relative path as the file system spells it."""
+        return path[len(str(self.root)) :].lstrip("/")
 
-def open_folder(root: Path) -> Source:
+
+def open_folder(root: Path, name: str | None = None, only: Sequence[str] = SPLITS) -> Source:
     """Find the classes, splits and picture files of a folder; decodes nothing, but looks at every file's first bytes.
 
     Hidden files and what operating systems leave behind are passed over. The class list comes from train.
 
+    Args:
+        root: the folder.
+        name: of the source, for a named set that is a folder; its location is None then.
+        only: the splits to look at, of train, val and test.
     Raises:
         UserError: with all problems at once: no class folders, an empty class, a class that train does not have,
             a file that is no picture, a link that leads out of the folder.
@@ -43,7 +56,7 @@ def open_folder(root: Path) -> Source:
     root = root.resolve()
     scan = _Scan(root)
     folders = _find_splits(scan)
-    found = {split: _find_classes(scan, folder) for split, folder in folders.items()}
+    found = {split: _find_classes(scan, folder) for split, folder in folders.items() if split in only}
     classes = sorted(found["train"])
     for split, by_class in found.items():
         for unknown in sorted(set(by_class) - set(classes)):
@@ -52,9 +65,11 @@ def open_folder(root: Path) -> Source:
     if len(classes) == 1:
         scan.problems.append(f"there is only one class, '{classes[0]}'. Telling apart needs at least two.")
     _raise_problems(scan)
-    splits = {split: _make_split(scan, by_class, classes) for split, by_class in found.items()}
+    store = HashStore(root)
+    splits = {split: _make_split(scan, by_class, classes, store) for split, by_class in found.items()}
     _raise_problems(scan)
-    return Source(unicodedata.normalize("NFC", root.name), str(root), tuple(classes), splits)
+    own_name = unicodedata.normalize("NFC", root.name)
+    return Source(name or own_name, None if name else str(root), tuple(classes), splits)
 
 
 def _find_splits(scan: _Scan) -> dict[str, Path]:
@@ -64,8 +79,8 @@ def _find_splits(scan: _Scan) -> dict[str, Path]:
         _raise_flat(scan)
     by_split: dict[str, list[Path]] = {}
     for path in folders:
-        if path.name.lower() in SPLIT_FOLDERS:
-            by_split.setdefault(SPLIT_FOLDERS[path.name.lower()], []).append(path)
+        if path.name.lower() in SPLIT_NAMES:
+            by_split.setdefault(SPLIT_NAMES[path.name.lower()], []).append(path)
     has_classes = any(below.is_dir() for path in by_split.get("train", []) for below in _list(scan, path))
     if not has_classes:
         _refuse_without_classes(scan, folders, by_split)
@@ -75,10 +90,10 @@ def _find_splits(scan: _Scan) -> dict[str, Path]:
             names = " and ".join(path.name for path in paths)
             scan.problems.append(f"{names} are the same split. Keep one of them.")
     for path in folders:
-        near = difflib.get_close_matches(path.name.lower(), SPLIT_FOLDERS, n=1, cutoff=0.75)
-        if near and path.name.lower() not in SPLIT_FOLDERS:
+        near = difflib.get_close_matches(path.name.lower(), SPLIT_NAMES, n=1, cutoff=0.75)
+        if near and path.name.lower() not in SPLIT_NAMES:
             scan.problems.append(f"'{path.name}' beside train/ is no split. Did you mean '{near[0]}'?")
-    return {split: by_split[split][0] for split in ("train", "val", "test") if split in by_split}
+    return {split: by_split[split][0] for split in SPLITS if split in by_split}
 
 
 def _refuse_without_classes(scan: _Scan, folders: list[Path], by_split: dict[str, list[Path]]) -> None:
@@ -90,9 +105,9 @@ def _refuse_without_classes(scan: _Scan, folders: list[Path], by_split: dict[str
     raise UserError(str(scan.root), f"there is {there} {lack}. {_LAYOUT}")
 
 
-def _find_classes(scan: _Scan, folder: Path) -> dict[str, list[Path]]:
-    """Class name to picture files."""
-    found: dict[str, list[Path]] = {}
+def _find_classes(scan: _Scan, folder: Path) -> dict[str, PackedNames]:
+    """Class name to the relative paths of its picture files."""
+    found: dict[str, PackedNames] = {}
     below = _list(scan, folder)
     strays = [path for path in below if is_picture_name(path.name) and not path.is_dir()]
     if strays:
@@ -105,50 +120,74 @@ def _find_classes(scan: _Scan, folder: Path) -> dict[str, list[Path]]:
         name = unicodedata.normalize("NFC", path.name)
         if name in found:
             scan.problems.append(f"two folders are called '{scan.name(path)}' in two Unicode spellings. Keep one.")
-        everything = list(_walk(scan, path))
-        found[name] = [file for file in everything if is_picture_name(file.name)]
+        others: Counter[str] = Counter()
+        found[name] = PackedNames(_find_pictures(scan, path, others))
         if not found[name]:
-            scan.problems.append(f"class folder '{scan.name(path)}' holds no picture{_name_others(everything)}.")
+            scan.problems.append(f"class folder '{scan.name(path)}' holds no picture{_name_others(others)}.")
     return found
 
 
-def _name_others(files: list[Path]) -> str:
-    endings = sorted({file.suffix.lower() or file.name for file in files})[:_SHOWN]
+def _find_pictures(scan: _Scan, folder: Path, others: Counter[str]) -> Iterator[str]:
+    """Paths of the pictures at any depth; the endings of other files are counted."""
+    for path in _walk(scan, folder):
+        if is_picture_name(path):
+            yield scan.path(path)
+        else:
+            others[os.path.splitext(path)[1].lower() or os.path.basename(path)] += 1
+
+
+def _name_others(others: Counter[str]) -> str:
+    endings = sorted(others)[:_SHOWN]
     return f", only {', '.join(endings)}; convert these to JPEG or PNG" if endings else "; fill or remove it"
 
 
-def _make_split(scan: _Scan, by_class: dict[str, list[Path]], classes: list[str]) -> FileSplit:
+def _make_split(scan: _Scan, by_class: dict[str, PackedNames], classes: list[str], store: HashStore) -> FileSplit:
+    """One split in the order of its names; a class at a time, so that no list of all names is ever made."""
     import numpy as np
 
-    rows = sorted((scan.name(file), classes.index(name), file) for name, files in by_class.items() for file in files)
-    for name, _, file in rows:
-        _check(scan, name, file)
-    labels = np.array([label for _, label, _ in rows], dtype=np.int64)
-    return FileSplit(scan.root, [file for _, _, file in rows], [name for name, _, _ in rows], labels)
+    # No class name holds a "/", so the order of "class/" is that of all names below it.
+    ordered = sorted(by_class, key=lambda name: name + "/")
+    rows = [_sort_names(scan, by_class[name]) for name in ordered]
+    numbers = [classes.index(name) for name in ordered]
+    labels = np.repeat(np.array(numbers, dtype=np.int64), [len(names) for names, _ in rows])
+    names = PackedNames.join([names for names, _ in rows])
+    paths = None if all(paths is None for _, paths in rows) else PackedNames.join([p or n for n, p in rows])
+    split, wrong = open_files(scan.root, names, labels, paths=paths, store=store)
+    for i, reason in wrong:
+        scan.count += 1
+        if len(scan.not_pictures) < _SHOWN:
+            shown = names[i].encode(errors="replace").decode()
+            verb = ":" if reason.startswith("its name") else " is no picture:"
+            scan.not_pictures.append(f"'{shown}'{verb} {reason}")
+    return split
 
 
-def _check(scan: _Scan, name: str, file: Path) -> None:
-    """Sniff the first bytes now: a text file called .jpg must not stop a training an hour later."""
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
-        scan.not_pictures.append(f"{name.encode(errors='replace').decode()!r}: its name is not UTF-8; rename it")
-        return
-    try:
-        with open(file, "rb") as opened:
-            reason = explain_no_picture(opened.read(_HEAD_BYTES))
-    except OSError as error:
-        reason = f"it can't be read ({error.strerror or error})"
-    if reason:
-        scan.not_pictures.append(f"'{name}' is no picture: {reason}")
+def _sort_names(scan: _Scan, paths: PackedNames) -> tuple[PackedNames, PackedNames | None]:
+    """Names in Unicode NFC, sorted, and beside them the paths where these are spelt differently."""
+    listed = list(paths)
+    if all(map(str.isascii, listed)):
+        return PackedNames(sorted(listed)), None
+    rows = sorted((unicodedata.normalize("NFC", path), path) for path in listed)
+    for (name, _), (after, _) in pairwise(rows):
+        if name == after:
+            scan.problems.append(f"two files are called '{name}' in two Unicode spellings. Keep one.")
+    return PackedNames(name for name, _ in rows), PackedNames(path for _, path in rows)
 
 
 def _list(scan: _Scan, folder: Path) -> list[Path]:
     """What a folder shows, sorted by name; links are followed only to files inside the root."""
+    return [folder / name for name, _ in _entries(scan, os.fspath(folder))]
+
+
+def _entries(scan: _Scan, folder: str) -> list[tuple[str, bool]]:
+    """Name and whether it is a folder; only these are kept of each entry, since a folder may hold a million."""
     try:
-        paths = sorted(Path(entry.path) for entry in os.scandir(folder))
+        with os.scandir(folder) as entries:
+            seen = sorted((entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False)) for entry in entries)
     except OSError as error:
-        raise UserError(str(folder), f"the folder can't be read: {error.strerror or error}.") from error
-    visible = [path for path in paths if not path.name.startswith(".") and path.name.lower() not in _NEVER]
-    return [path for path in visible if not path.is_symlink() or _allow_link(scan, path)]
+        raise UserError(folder, f"the folder can't be read: {error.strerror or error}.") from error
+    visible = (row for row in seen if not row[0].startswith(".") and row[0].lower() not in _NEVER)
+    return [(name, is_folder) for name, link, is_folder in visible if not link or _allow_link(scan, Path(folder, name))]
 
 
 def _allow_link(scan: _Scan, path: Path) -> bool:
@@ -166,12 +205,17 @@ def _allow_link(scan: _Scan, path: Path) -> bool:
     return False
 
 
-def _walk(scan: _Scan, folder: Path) -> Iterator[Path]:
-    for path in _list(scan, folder):
-        if path.is_dir():
-            yield from _walk(scan, path)
-        else:
-            yield path
+def _walk(scan: _Scan, folder: Path) -> Iterator[str]:
+    """Paths of all files below a folder; with a stack of its own, since folders may be nested by the thousand."""
+    waiting = [os.fspath(folder)]
+    while waiting:
+        here = waiting.pop()
+        for name, is_folder in _entries(scan, here):
+            path = f"{here}/{name}"
+            if is_folder:
+                waiting.append(path)
+            else:
+                yield path
 
 
 def _raise_flat(scan: _Scan) -> None:
@@ -184,10 +228,9 @@ def _raise_flat(scan: _Scan) -> None:
 
 
 def _raise_problems(scan: _Scan) -> None:
-    wrong = scan.not_pictures[:_SHOWN]
-    if len(scan.not_pictures) > _SHOWN:
-        more = len(scan.not_pictures) - _SHOWN
-        wrong.append(f"... and {more} more; {len(scan.not_pictures)} files in all are no pictures")
+    wrong = list(scan.not_pictures)
+    if scan.count > len(wrong):
+        wrong.append(f"... and {scan.count - len(wrong)} more; {scan.count} files in all are no pictures")
     problems = scan.problems[:_MOST_PROBLEMS]
     if len(scan.problems) > _MOST_PROBLEMS:
         problems.append(f"... and {len(scan.problems) - _MOST_PROBLEMS} more problems of this kind")

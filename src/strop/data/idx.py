@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from .source import ArraySplit, Source
 
 if TYPE_CHECKING:
     import numpy as np
 
 LIMIT_BYTES = 1_000_000_000
+IDX_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 _UNSIGNED_BYTE = 0x08
 
 
@@ -48,6 +53,33 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     if extra:
         raise UserError(str(path), f"the file goes on after the {count} bytes of its header. Fetch it again.")
     return np.frombuffer(values, dtype=np.uint8).reshape(sizes)
+
+
+def holds_idx_set(folder: Path) -> bool:
+    """Whether all four files of MNIST or a relative are in a folder, plain or gzipped."""
+    return all(_pick(folder, stem) for pair in IDX_FILES.values() for stem in pair)
+
+
+def read_idx_set(name: str, classes: tuple[str, ...], folder: Path) -> Source:
+    """Read the four files of a folder. Raises UserError where they are damaged or do not belong together."""
+    splits = {split: _read_split(split, classes, folder, *pair) for split, pair in IDX_FILES.items()}
+    return Source(name, None, classes, splits)
+
+
+def _read_split(split: str, classes: tuple[str, ...], folder: Path, images_stem: str, labels_stem: str) -> ArraySplit:
+    images_file, labels_file = _pick(folder, images_stem), _pick(folder, labels_stem)
+    if images_file is None or labels_file is None:
+        raise UserError(str(folder), f"{images_stem}.gz or {labels_stem}.gz is missing. Install or fetch it again.")
+    images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
+    if len(images) != len(labels):
+        raise UserError(str(labels_file), f"{len(labels)} labels for {len(images)} pictures. Fetch both files again.")
+    if len(labels) and labels.max() >= len(classes):
+        raise UserError(str(labels_file), f"label {labels.max()} is out of range; there are {len(classes)} classes.")
+    return ArraySplit(split, images, labels)
+
+
+def _pick(folder: Path, stem: str) -> Path | None:
+    return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:

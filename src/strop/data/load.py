@@ -1,10 +1,11 @@
-"""Batches of pictures for training and measuring: decoded once where memory allows, else when needed."""
+"""Batches of pictures for training and measuring: from memory, from a cache on disk, or decoded when needed."""
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
+import logging
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,14 +13,19 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, suggest
+from .cache import FORMAT, cache_folder, open_or_write, pack
 from .chance import key, permutation
 from .dataset import Data
-from .geometry import fit_square
+from .geometry import RandomCrop
+from .stores import CachedSquares, MemoryPictures, PackedPictures, Pictures
+from .stream import FilePictures
 
+__all__ = ["Batch", "FilePictures", "Loader", "MemoryPictures", "Pictures", "pictures"]
+SOURCES = ("auto", "memory", "cache", "stream")
+CACHE_GB = 20.0
 _MEMORY_SHARE = 0.25
-_CHUNK = 64
-_SHOWN = 5
+log = logging.getLogger("strop")
 
 
 class Batch(NamedTuple):
@@ -30,94 +36,96 @@ class Batch(NamedTuple):
     indices: torch.Tensor
 
 
-class Pictures(ABC):
-    """The pictures of one split as squares of one size.
-
-    Attributes:
-        labels: (N,) int64.
-        in_memory: whether `batch` only has to copy.
-    """
-
-    labels: torch.Tensor
-    in_memory = False
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @abstractmethod
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        """The pictures with these numbers. Shape: indices (B,) int64; returns (B, C, size, size) uint8, a copy."""
-
-
-class MemoryPictures(Pictures):
-    """All pictures decoded, in one tensor (N, C, S, S)."""
-
-    in_memory = True
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor):
-        self.images, self.labels = images, labels
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.images.index_select(0, indices)
-
-
-class FilePictures(Pictures):
-    """Pictures decoded by a few threads each time they are asked for; holds one batch at a time."""
-
-    def __init__(self, data: Data, split: str, size: int, channels: int):
-        self.data, self.split, self.size, self.channels = data, split, size, channels
-        self.labels = torch.from_numpy(data.labels(split))
-        self._threads = os.cpu_count() or 1
-
-    def batch(self, indices: torch.Tensor) -> torch.Tensor:
-        return self._decode(indices.tolist())
-
-    def decode_all(self) -> MemoryPictures:
-        """The same pictures, kept in memory."""
-        return MemoryPictures(self._decode(range(len(self))), self.labels)
-
-    def _decode(self, numbers: list[int] | range) -> torch.Tensor:
-        """Every thread writes into its own rows, so the result does not depend on which thread is first."""
-        images = torch.empty((len(numbers), self.channels, self.size, self.size), dtype=torch.uint8)
-        rows = images.numpy()
-        # At least one chunk a thread, but not many tiny ones: a picture of 28 x 28 takes microseconds.
-        step = min(_CHUNK, max(1, math.ceil(len(numbers) / self._threads)))
-
-        def fill(start: int) -> list[str]:
-            broken = []
-            for row in range(start, min(start + step, len(numbers))):
-                try:
-                    pixels = self.data.pixels(self.split, numbers[row])
-                    rows[row] = fit_square(pixels, self.size, self.channels)
-                except UserError as error:
-                    broken.append(str(error))
-            return broken
-
-        with ThreadPoolExecutor(self._threads, "decode") as pool:
-            broken = [text for texts in pool.map(fill, range(0, len(numbers), step)) for text in texts]
-        if broken:
-            more = [f"... and {len(broken) - _SHOWN} more"] if len(broken) > _SHOWN else []
-            raise UserError(f"data '{self.data.source.name}', {self.split}", *broken[:_SHOWN], *more)
-        return images
-
-
-def pictures(data: Data, split: str, *, size: int, channels: int, memory_limit_bytes: int | None = None) -> Pictures:
-    """The pictures of a split, cut and scaled by `fit_square`.
+def pictures(
+    data: Data,
+    split: str,
+    *,
+    size: int,
+    channels: int,
+    memory_limit_bytes: int | None = None,
+    source: str = "auto",
+    crop: RandomCrop | None = None,
+    cache_gb: float = CACHE_GB,
+) -> Pictures:
+    """The pictures of a split, cut and scaled by `fit_square`; with a crop, for training, by a random one each epoch.
 
     Args:
         data: from `open_data`.
         split: "train", "val" or "test".
         size: side in pixels, >= 1.
         channels: 1 grey, 3 RGB.
-        memory_limit_bytes: up to this size (N * C * size**2) everything is decoded now; default a quarter of the RAM.
+        memory_limit_bytes: up to this size everything is decoded now, into memory; default a quarter of the RAM.
+        source: "memory", "cache" (decoded once into a file below $STROP_CACHE, or ~/.cache/strop), "stream" (decoded
+            whenever asked for), or "auto": memory if they fit, else the cache if they fit there, else stream. The
+            test split, which is looked at once, is not worth a cache.
+        crop: a `RandomCrop`; a `Loader` that shuffles then uses `crops`.
+        cache_gb: limit of the whole cache in 1e9 bytes; the files not used for longest make room.
     Raises:
-        UserError: the split is empty, or a picture can't be decoded (here, or later in `batch`).
+        UserError: the split is empty, a picture can't be decoded (here, or later in `batch`), `source` is unknown.
     """
-    if not data.splits.get(split):
+    if source not in SOURCES:
+        raise UserError("data.source", f"'{source}' is not an option. {suggest(source, SOURCES)}")
+    if split not in data.splits or not len(data.splits[split]):
         raise UserError(f"data '{data.source.name}'", f"it has no {split} pictures. {_how_to_get(split)}")
-    lazy = FilePictures(data, split, size, channels)
-    limit = _MEMORY_SHARE * _memory_bytes() if memory_limit_bytes is None else memory_limit_bytes
-    return lazy.decode_all() if len(lazy) * channels * size**2 <= limit else lazy
+    stream = FilePictures(data, split, size, channels, crop)
+    if source == "auto":
+        limit = _MEMORY_SHARE * _memory_bytes() if memory_limit_bytes is None else memory_limit_bytes
+        source = _choose(stream.stored_bytes(), limit, cache_gb * 1e9, worth_caching=split != "test")
+    if source == "memory":
+        return _keep_in_memory(stream)
+    return _keep_on_disk(stream, cache_gb) if source == "cache" else stream
+
+
+def _choose(needed: int, memory_limit: float, cache_limit: float, *, worth_caching: bool) -> str:
+    if needed <= memory_limit:
+        return "memory"
+    return "cache" if worth_caching and needed <= cache_limit else "stream"
+
+
+def _keep_in_memory(stream: FilePictures) -> Pictures:
+    if stream.crop is None:
+        return stream.decode_all()
+    packed = pack(stream.chunks(), stream.channels)
+    return PackedPictures(packed, stream.labels, stream.size, stream.crop, "memory")
+
+
+def _keep_on_disk(stream: FilePictures, cache_gb: float) -> Pictures:
+    """From the cache; as they are, with a warning, where the disk does not let it be written."""
+    folder, squares = cache_folder(), stream.crop is None
+    channels = 1 if squares else stream.channels  # squares are stored as planes, one below the other
+    try:
+        packed = open_or_write(
+            folder,
+            _name_pixels(stream),
+            n=len(stream),
+            channels=channels,
+            chunks=stream.chunks(),
+            expected_bytes=stream.stored_bytes(),
+            limit_bytes=cache_gb * 1e9,
+        )
+    except OSError as error:
+        reason = error.strerror or error
+        log.warning("%s: no cache (%s); decoding in every epoch. Change cache_gb or STROP_CACHE.", folder, reason)
+        return stream
+    if squares:
+        return CachedSquares(packed, stream.labels, stream.size, stream.channels)
+    return PackedPictures(packed, stream.labels, stream.size, stream.crop, "cache")
+
+
+def _name_pixels(stream: FilePictures) -> str:
+    """32 hex digits of all that the stored pixels depend on: pictures, their order, geometry, decoders' versions."""
+    import cv2
+    import PIL
+    import simplejpeg
+
+    data, split = stream.data, stream.split
+    decoders = [cv2.__version__, PIL.__version__, simplejpeg.__version__]
+    layout = "squares" if stream.crop is None else "whole"
+    parts = [FORMAT, data.fingerprint, layout, stream.stored_side(), stream.channels, *decoders]
+    digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16)
+    for name in data.names(split):
+        digest.update(json.dumps(name).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _how_to_get(split: str) -> str:
@@ -137,12 +145,12 @@ def _memory_bytes() -> float:
 class Loader:
     """Batches of an epoch, each a pure function of (seed, epoch, place in the epoch).
 
-    Where pictures are decoded on demand, a thread decodes the next batch while the caller works on this one.
+    Where more than a copy is to be done, a thread makes the next batch while the caller works on this one.
 
     Args:
-        pictures: what to load.
+        pictures: what to load; where they have a crop, it is used when shuffling.
         batch_size: >= 1.
-        seed: of the order and of the augmentation.
+        seed: of the order, the crop and the augmentation.
         augment: `augment(images, indices, seed, epoch)`, from `augment.compose`; not called without shuffle.
         shuffle: a new order each epoch; False gives 0..N-1, untouched.
         drop_last: leave out the last, smaller batch. Without it a last batch of one picture joins the batch
@@ -177,27 +185,33 @@ class Loader:
         """The batches of epoch number `epoch` from batch `start` on; closing the iterator ends its thread."""
         order = self._order(epoch)
         parts = [order[slice(*bound)] for bound in self._bounds[start:]]
-        for indices, images in zip(parts, self._fetch(parts), strict=True):
+        for indices, images in zip(parts, self._fetch(parts, epoch), strict=True):
             if self.augment is not None:
                 images = self.augment(images, indices, self.seed, epoch)
             yield Batch(images, self.pictures.labels[indices], indices)
 
-    def _fetch(self, parts: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def _fetch(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         """The pictures of each batch. Decoding runs ahead in a thread; what is in memory is taken when it is due.
 
         No torch operation runs in that thread: it would bring a thread pool of its own, and two pools on the same
-        cores were measured to slow the training step by a factor of 1.6.
+        cores were measured to slow the training step by a factor of 1.6. (OpenCV's threads stay out of it too: it
+        starts them for results above 65,536 pixels only, and a second caller meanwhile works in its own thread.)
         """
         if self.pictures.in_memory or not parts:
             yield from map(self.pictures.batch, parts)
             return
         with ThreadPoolExecutor(1, "loader") as thread:
-            ahead = thread.submit(self.pictures.batch, parts[0])
+            ahead = thread.submit(self._make, parts[0], epoch)
             for indices in parts[1:]:
                 ready = ahead.result()
-                ahead = thread.submit(self.pictures.batch, indices)
+                ahead = thread.submit(self._make, indices, epoch)
                 yield ready
             yield ahead.result()
+
+    def _make(self, indices: torch.Tensor, epoch: int) -> torch.Tensor:
+        if self.shuffle and self.pictures.crop is not None:
+            return self.pictures.crops(indices, self.seed, epoch)
+        return self.pictures.batch(indices)
 
     def _order(self, epoch: int) -> torch.Tensor:
         n = len(self.pictures)

@@ -79,7 +79,7 @@ def read_pixels(path: Path) -> np.ndarray:
         with _open(path) as image:
             image.load()
             pixels = _to_uint8(image, path)
-            return np.ascontiguousarray(_turn(pixels, _orientation(image)))
+            return np.ascontiguousarray(turn(pixels, _orientation(image)))
     except UserError:
         raise
     except Exception as error:  # as above; a broken file must never end in a traceback
@@ -112,7 +112,7 @@ def _orientation(image) -> int:
         return 1
 
 
-def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Undo an EXIF orientation: 2 to 4 mirror or turn by 180 degrees, 5 to 8 swap height and width."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
@@ -133,7 +133,8 @@ def _to_uint8(image, path: Path) -> np.ndarray:
     grey = image.mode in _GREY_MODES
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         image = _lay_on_white(image)
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    mode = "L" if grey else "RGB"
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))  # convert would copy
     return pixels[:, :, None] if grey else pixels
 
 

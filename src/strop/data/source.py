@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import UserError, suggest
+from .hashes import HASH_BYTES
+from .packed import PackedNames
 from .picture import read_pixels, read_shape
 
 if TYPE_CHECKING:
     import numpy as np
 
 SPLITS = ("train", "val", "test")
-HASH_BYTES = 16
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+TABLES = frozenset([".csv", ".tsv", ".parquet", ".txt"])
 
 
 class Split(Protocol):
@@ -24,10 +28,12 @@ class Split(Protocol):
     Attributes:
         labels: (N,) int64, positions in the source's `classes`.
         names: N names, unique inside a source: a relative path in Unicode NFC with "/", or "train/00017".
+        groups: N names of what a picture belongs to (a patient, a film), "" for none; None where nothing is known.
     """
 
     labels: np.ndarray
     names: Sequence[str]
+    groups: Sequence[str] | None
 
     def __len__(self) -> int: ...
 
@@ -43,14 +49,21 @@ class Split(Protocol):
     def size(self, i: int) -> tuple[int, int]:
         """Height and width of `pixels(i)`."""
 
+    def file(self, i: int) -> Path | None:
+        """Path of picture i; None where it is no file of its own."""
+
+    def take(self, indices: np.ndarray, labels: np.ndarray) -> Split:
+        """The pictures at these places, under these labels; their names stay."""
+
 
 @dataclass(frozen=True)
 class Source:
     """A labelled set of pictures as it lies there, before strop divides it.
 
     Attributes:
-        name: the folder's name, or that of the named set.
-        location: absolute path of a folder; None for a named set, so `open_source(location or name)` finds it again.
+        name: the folder's or table's name, or that of the named set.
+        location: absolute path of a folder or table; None for a named set, so `open_source(location or name)` finds
+            it again.
         classes: names in label order; sorted for folders.
         splits: "train" always; "val" and "test" where the source has them.
     """
@@ -62,29 +75,62 @@ class Source:
 
 
 class FileSplit:
-    """Pictures in files below one folder; nothing is decoded before it is asked for."""
+    """Pictures in files below one folder; nothing is decoded before it is asked for.
 
-    def __init__(self, root: Path, files: Sequence[Path], names: Sequence[str], labels: np.ndarray):
-        self.root, self.files, self.names, self.labels = root, files, names, labels
+    Args:
+        root: the folder.
+        names: N relative paths in Unicode NFC.
+        labels: (N,) int64.
+        paths: the relative paths as the file system spells them; None where they are the names.
+        groups: as in `Split`.
+        stamps: (N, 16) uint8, the files' state when they were looked at (`hashes.stamp_files`); None if they were not.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: PackedNames,
+        labels: np.ndarray,
+        *,
+        paths: PackedNames | None = None,
+        groups: PackedNames | None = None,
+        stamps: np.ndarray | None = None,
+    ):
+        self.root, self.names, self.labels, self.groups, self.stamps = root, names, labels, groups, stamps
+        self.paths = names if paths is None else paths
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
+
+    def file(self, i: int) -> Path:
+        return self.root / self.paths[i]
 
     def content_hash(self, i: int) -> str:
+        path = os.path.join(self.root, self.paths[i])
         try:
-            with open(self.files[i], "rb") as file:
+            with open(path, "rb") as file:
                 return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
         except OSError as error:
-            raise UserError(str(self.files[i]), f"can't be read: {error.strerror or error}.") from error
+            raise UserError(path, f"can't be read: {error.strerror or error}.") from error
 
     def pixels(self, i: int) -> np.ndarray:
-        return read_pixels(self.files[i])
+        return read_pixels(self.file(i))
 
     def shape(self, i: int) -> tuple[int, int, int]:
-        return read_shape(self.files[i])
+        return read_shape(self.file(i))
 
     def size(self, i: int) -> tuple[int, int]:
         return self.shape(i)[:2]
+
+    def take(self, indices: np.ndarray, labels: np.ndarray) -> FileSplit:
+        return FileSplit(
+            self.root,
+            self.names.take(indices),
+            labels,
+            paths=None if self.paths is self.names else self.paths.take(indices),
+            groups=None if self.groups is None else self.groups.take(indices),
+            stamps=None if self.stamps is None else self.stamps[indices],
+        )
 
 
 class ArraySplit:
@@ -92,14 +138,16 @@ class ArraySplit:
 
     Args:
         name: "train", "val" or "test"; picture 17 is called "train/00017".
-        images: (N, H, W) grey or (N, H, W, C) with C of 1 or 3, uint8.
+        images: (N, H, W) grey or (N, H, W, C) with C of 1 or 3, uint8; may be a memory map, with any strides.
         labels: (N,) integers.
     """
+
+    groups = None
 
     def __init__(self, name: str, images: np.ndarray, labels: np.ndarray):
         self.images = images[..., None] if images.ndim == 3 else images
         self.labels = labels.astype("int64")
-        self.names = [f"{name}/{i:05d}" for i in range(len(images))]
+        self.names = PackedNames(f"{name}/{i:05d}" for i in range(len(images)))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -108,7 +156,9 @@ class ArraySplit:
         return hashlib.blake2b(self.images[i].tobytes(), digest_size=HASH_BYTES).hexdigest()
 
     def pixels(self, i: int) -> np.ndarray:
-        return self.images[i]
+        import numpy as np
+
+        return np.ascontiguousarray(self.images[i])
 
     def shape(self, i: int) -> tuple[int, int, int]:
         return self.images.shape[1:]
@@ -116,12 +166,20 @@ class ArraySplit:
     def size(self, i: int) -> tuple[int, int]:
         return self.images.shape[1:3]
 
+    def file(self, i: int) -> None:
+        return None
+
+    def take(self, indices: np.ndarray, labels: np.ndarray) -> ArraySplit:
+        made = ArraySplit.__new__(ArraySplit)
+        made.images, made.labels, made.names = self.images[indices], labels, self.names.take(indices)
+        return made
+
 
 def open_source(name: str) -> Source:
-    """Open a folder of pictures or a named set; an existing folder goes first.
+    """Open a folder of pictures, a table of paths and labels, or a named set; what exists on disk goes first.
 
     Raises:
-        UserError: neither of the two, or the folder is not laid out as one class a folder.
+        UserError: none of these, or what is there is not laid out as it should be.
 
     Example:
         >>> open_source("fashion-mini").classes[:2]
@@ -129,13 +187,21 @@ def open_source(name: str) -> Source:
     """
     from .folder import open_folder
     from .sets import sets
+    from .table import open_table
 
     path = Path(name).expanduser()
     if path.is_dir():
         return open_folder(path)
+    if path.is_file() and path.suffix.lower() in TABLES:
+        return open_table(path)
     if path.exists():
-        raise UserError(name, "is a file, not a folder. Unpack it if it is an archive, and give the folder.")
+        raise UserError(
+            name,
+            "is a file, not a folder. Unpack it if it is an archive, and give the folder; "
+            "a table must end in .csv, .tsv, .parquet or .txt.",
+        )
     known = sets.names()
     if name not in known:
-        raise UserError(name, f"there is no such folder, and no data set of that name. {suggest(name, known)}")
+        missing = "file" if path.suffix.lower() in TABLES else "folder"
+        raise UserError(name, f"there is no such {missing}, and no data set of that name. {suggest(name, known)}")
     return sets.get(name)()

@@ -9,6 +9,7 @@ VERBS = {
     "export": "Export",
     "evaluate": "Evaluate",
     "bench": "Bench",
+    "audit": "Audit",
     "predict": "Predict",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..data.dataset import Data, open_data
+from ..data.dataset import Data, open_again
 from ..errors import UserError
 from ..runs import Run
 
@@ -12,8 +12,7 @@ MOVED = "where the pictures are now, if they were moved"
 def reopen(run: Run, *, moved_to: str | None = None) -> Data:
     """The same pictures in the same split, there or where they were moved to. Raises UserError naming what differs."""
     about = run.data
-    choice = about["validation"]
-    data = open_data(moved_to or about["location"] or about["source"], validation=choice["share"], seed=choice["seed"])
+    data = open_again(about | ({"location": moved_to} if moved_to else {}))
     same_classes(run, data)
     if data.fingerprint != about["fingerprint"]:
         counts = {split: len(items) for split, items in data.splits.items()}

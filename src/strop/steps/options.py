@@ -34,7 +34,19 @@ class DataConfig(Strict):
     validation: Annotated[str, BeforeValidator(_read_share)] = Field(
         "5%", description="share of train held out to choose by; taken by content hash"
     )
+    test: Annotated[str, BeforeValidator(_read_share)] = Field(
+        "0%", description="share put aside as test pictures, where the set has none of its own"
+    )
+    fold: str | None = Field(None, description="cross-validation: 2/5 validates on the second of five parts")
+    classes: list[str] | str | None = Field(None, description="only these: names, or a text file with a name a line")
     input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")
+
+    def open(self, *, seed: int) -> Any:
+        """The data set, divided. Raises UserError."""
+        from ..data.dataset import open_data
+
+        options = self.model_dump(exclude={"source"})
+        return open_data(self.source, seed=seed, **options)
 
 
 def _read_data(value: Any) -> Any:
@@ -85,6 +97,10 @@ class TrainingOptions(Step):
         None, description="loss on the teacher's answers, e.g. kd:temperature=2"
     )
     sparsify: part_of(regularisers, optional=True) = Field(None, description="regulariser, e.g. l1:strength=1e-4")
+    crop_scale: float | None = Field(
+        None, gt=0, le=1, description="random-resized crops of at least this share of a picture (0.08 for ImageNet)"
+    )
+    cache_gb: float = Field(20, ge=0, description="disk space for decoded pictures that do not fit into memory")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto, fp32 or bf16")
 
     @model_validator(mode="before")

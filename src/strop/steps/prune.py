@@ -61,22 +61,17 @@ class Prune(TrainingOptions):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
-        from ..data.load import pictures
         from ..measure.evaluate import evaluate
         from ..prune.prune import prune
         from ..runs import read_json
         from ..train.precision import resolve_precision
         from .results import describe_model, describe_training, measure_best_and_last
-        from .start import choose_device, resolve
+        from .start import choose_device, open_pictures, resolve
         from .training import Training, evaluation_loader, word_training
 
         parent = parents["parent"]
         model = artifact.load(parent)
-        size, channels = model.preprocess.input_size, model.preprocess.channels
-        train, val = (
-            pictures(data, split, size=size, channels=channels) if len(data.splits[split]) else None
-            for split in ("train", "val")
-        )
+        train, val = open_pictures(self, run, data, model.preprocess)
         kind, budget = ("params", self.params) if self.params else ("macs", self.macs)
         report = prune(
             model.net,

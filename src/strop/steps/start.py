@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from .. import artifact, models
-from ..data.load import pictures
+from ..data.geometry import RandomCrop
+from ..data.load import Pictures, pictures
 from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
 from ..runs import Run, read_json, write_json
@@ -32,6 +33,16 @@ def choose_device(run: Run, wanted: str) -> str:
     record["machine"]["device"] = device
     write_json(run.folder / "run.json", record)
     return device
+
+
+def open_pictures(config: Any, run: Run, data: Any, preprocess: Preprocess) -> tuple[Pictures, Pictures | None]:
+    """Training and validation pictures; where they come from (memory, cache, stream) is resolved once."""
+    how = {"size": preprocess.input_size, "channels": preprocess.channels, "cache_gb": config.cache_gb}
+    crop = RandomCrop(scale=(config.crop_scale, 1.0)) if config.crop_scale else None
+    before = run.record.get("resolved", {}).get("pictures", "auto")
+    train = pictures(data, "train", source=before, crop=crop, **how)
+    resolve(run, "pictures", train.kind)
+    return train, pictures(data, "val", **how) if len(data.splits["val"]) else None
 
 
 def resolve(run: Run, name: str, value: str) -> str:

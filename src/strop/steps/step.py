@@ -18,7 +18,7 @@ from ..runs import Run
 
 log = logging.getLogger("strop")
 ROOT = Path("runs")
-NOT_IN_KEY = {"id", "out"}
+NOT_IN_KEY = {"id", "out", "cache_gb"}
 
 
 class Step(Strict):

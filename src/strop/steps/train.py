@@ -73,11 +73,7 @@ class Train(TrainingOptions):
         return f"{parents['parent'].id}-tuned" if "parent" in parents else self.model.replace(":", "-")
 
     def open_data(self, parents: dict[str, Run]) -> Any:
-        from ..data.dataset import open_data
-
-        return open_data(
-            self.data.source, validation=self.data.validation, input_size=self.data.input_size, seed=self.seed
-        )
+        return self.data.open(seed=self.seed)
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         for role, parent in parents.items():
@@ -89,17 +85,12 @@ class Train(TrainingOptions):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
-        from ..data.load import pictures
         from .results import describe_model, describe_training, measure_best_and_last
-        from .start import start_model
+        from .start import open_pictures, start_model
         from .training import Training, word_training
 
         model, builder, precision, device = start_model(self, run, parents, data)
-        size, channels = model.preprocess.input_size, model.preprocess.channels
-        train, val = (
-            pictures(data, split, size=size, channels=channels) if len(data.splits[split]) else None
-            for split in ("train", "val")
-        )
+        train, val = open_pictures(self, run, data, model.preprocess)
         teacher = artifact.load(parents["teacher"]) if "teacher" in parents else None
         log.info(
             "%s: %s, %s, %d training pictures, %d px, %s on %s",
@@ -107,7 +98,7 @@ class Train(TrainingOptions):
             self.model or parents["parent"].id,
             "distilled" if teacher else "trained",
             len(train),
-            size,
+            model.preprocess.input_size,
             precision,
             device,
         )

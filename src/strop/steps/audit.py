@@ -1,0 +1,137 @@
+"""strop audit: what is wrong with a set of pictures, before a training starts."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from pydantic import Field
+
+from ..augment import PRESETS
+from ..config import Strict
+from ..errors import UserError
+from .options import Augment
+
+if TYPE_CHECKING:
+    from ..audit.findings import Findings
+
+log = logging.getLogger("strop")
+_TELL_EVERY = 10.0
+PREVIEW_PICTURES, PREVIEW_PIXELS = 8, 224
+
+
+class Audited(NamedTuple):
+    """What an audit found, and what it wrote."""
+
+    findings: Findings
+    files: list[Path]
+
+
+class Audit(Strict):
+    """Find corrupt, duplicate, leaking, mislabelled and unbalanced pictures. The data set stays as it is.
+
+    Example: strop audit photos/ --labels --fix exclude.txt
+    """
+
+    verb: ClassVar[str] = "audit"
+    positional: ClassVar[tuple[str, ...]] = ("data",)
+
+    data: str = Field(min_length=1, description="folder or data set")
+    quick: bool = Field(False, description="headers and file hashes only")
+    labels: bool = Field(False, description="search for likely label errors too")
+    worst: int = Field(50, ge=1, le=100_000, description="how many doubtful labels to list")
+    fix: str | None = Field(None, description="new text file that lists what to leave out, and why; nothing is deleted")
+    preview: str | None = Field(None, description="new PNG that shows what --augment makes of eight pictures")
+    augment: Augment = Field(
+        "light", validate_default=True, description=f"for --preview: {', '.join(PRESETS)}, or names"
+    )
+    out: str | None = Field(None, description="new folder for audit.json and audit.html (default: runs/NAME-audit)")
+    seed: int = Field(0, ge=0, description="of the folds in the search for label errors")
+
+    def execute(self, *, root: Path | str = "runs") -> Audited:
+        """Audit, then write audit.json, audit.html and, where asked for, the exclusion list.
+
+        Raises:
+            UserError: there is no such data set, or a place to write is taken; nothing is overwritten.
+        """
+        from ..audit import audit, write_audit, write_exclusions
+        from ..audit.auditing import check_place
+
+        location = self.data if Path(self.data).expanduser().is_dir() else None
+        for place in filter(None, (self.out, self.fix)):
+            check_place(location and str(Path(location).expanduser()), Path(place))
+        self._check_places()
+        findings = audit(
+            self.data, quick=self.quick, labels=self.labels, worst=self.worst, seed=self.seed, progress=_tell_progress()
+        )
+        folder = Path(self.out) if self.out is not None else _free(Path(root) / f"{_name(findings.name)}-audit")
+        files = write_audit(findings, folder)
+        if self.fix is not None:
+            count = write_exclusions(findings, Path(self.fix))
+            log.info("%s: %s pictures to leave out", self.fix, f"{count:,}")
+            files.append(Path(self.fix))
+        if self.preview is not None:
+            files.append(self._draw_preview())
+        return Audited(findings, files)
+
+    def _draw_preview(self) -> Path:
+        """Eight training pictures, spread evenly, before and after each augmentation."""
+        import torch
+
+        from ..augment.preview import preview_grid
+        from ..data.dataset import open_data
+        from ..data.load import pictures
+
+        data = open_data(self.data, validation="0%")
+        train = pictures(data, "train", size=data.natural_size or PREVIEW_PIXELS, channels=data.channels)
+        chosen = torch.linspace(0, len(train) - 1, min(PREVIEW_PICTURES, len(train))).long()
+        parts = [(part.name, part.options) for part in self.augment]
+        names = [data.classes[label] for label in train.labels[chosen]]
+        preview_grid(train.batch(chosen), chosen, parts, Path(self.preview), seed=self.seed, names=names)
+        return Path(self.preview)
+
+    def _check_places(self) -> None:
+        """Refuse before the work what writing would fail at."""
+        if (
+            self.out is not None
+            and Path(self.out).exists()
+            and (not Path(self.out).is_dir() or any(Path(self.out).iterdir()))
+        ):
+            raise UserError(f"--out {self.out}", "is there and not empty; strop overwrites nothing. Choose another.")
+        for option, name in (("fix", self.fix), ("preview", self.preview)):
+            if name is not None and Path(name).exists():
+                raise UserError(
+                    f"--{option} {name}", "the file is there; strop overwrites nothing. Choose another name."
+                )
+            if name is not None and not Path(name).parent.is_dir():
+                raise UserError(f"--{option} {name}", f"there is no folder {Path(name).parent}. Make it first.")
+
+
+def _name(name: str) -> str:
+    """The data set's name as a plain folder name."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
+
+
+def _free(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3, ... that is not there yet."""
+    number, free = 1, folder
+    while free.exists():
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
+def _tell_progress():
+    """A progress function that logs a line at most every ten seconds."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > _TELL_EVERY and done < total:
+            last = time.monotonic()
+            log.info("%s of %s pictures looked at", f"{done:,}", f"{total:,}")
+
+    return tell

@@ -1,0 +1,55 @@
+"""A list of 1.28 million pictures, simulated: what the index costs, and how fast a step is found."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource, sys, time
+from pathlib import Path
+import numpy as np, scipy.sparse.csgraph
+from strop.data import dataset, files
+from strop.data.chance import key, permutation
+from strop.data.packed import PackedNames
+from strop.data.source import FileSplit, Source
+
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+before = resident()
+per, k = 1280, 1000
+n = per * k
+names = PackedNames(f"train/n{c:08d}/n{c:08d}_{i}.JPEG" for c in range(k) for i in range(per))
+content = np.random.default_rng(0).integers(0, 256, (n, 16), np.uint8)
+split = FileSplit(Path("/simulated"), names, np.repeat(np.arange(k), per), stamps=content)
+source = Source("simulated", "/simulated", tuple(f"n{c:08d}" for c in range(k)), {"train": split})
+
+class Store:
+    def __init__(self, root): pass
+    def find(self, stamps): return np.ones(len(stamps), bool), content
+
+files.HashStore, dataset._look_at = Store, lambda split: (3, None)
+start = time.process_time()
+data = dataset.open_data(source)
+opened = time.process_time() - start
+held = resident() - before
+start = time.process_time()
+order = permutation(len(data.splits["train"]), key(0, "order", 7))
+chosen = order[1_000_000:1_000_064]
+rows = [(str(data.file("train", int(i))), int(l)) for i, l in zip(chosen, data.labels("train")[chosen])]
+seek = time.process_time() - start
+# Not ru_maxrss: that begins with the size of the process that started this one.
+peak = next(int(row.split()[1]) for row in open("/proc/self/status") if row.startswith("VmHWM")) * 1024 - before
+assert all(f"n{label:08d}" in path for path, label in rows)
+assert np.bincount(data.labels("val")).tolist() == [64] * k
+print(held, peak, opened, seek)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_million_names_stay_small_and_any_step_is_near():
+    """Held < 200 MB, never more than 300 MB on the way; a step anywhere in an epoch is found in < 1 s of CPU."""
+    done = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
+    held, peak, opened, seek = map(float, done.stdout.split())
+    assert held < 200e6 and peak < 300e6, (held, peak)
+    assert seek < 1 and opened < 30, (seek, opened)
