@@ -71,10 +71,13 @@ class Audit(Strict):
         files = write_audit(findings, folder)
         if self.fix is not None:
             count = write_exclusions(findings, Path(self.fix))
-            log.info("%s: %s pictures to leave out", self.fix, f"{count:,}")
+            log.info("%s: to leave out: %s", self.fix, f"{count:,}")
             files.append(Path(self.fix))
         if self.preview is not None:
-            files.append(self._draw_preview())
+            try:
+                files.append(self._draw_preview())
+            except UserError as error:  # the audit stands; a set that can't be trained on can't be shown either
+                log.warning("no preview: %s", error)
         return Audited(findings, files)
 
     def _draw_preview(self) -> Path:
