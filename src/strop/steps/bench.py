@@ -84,6 +84,9 @@ class Bench(Step):
             "noise": restless,
         }
 
+    def present(self, run: Run) -> None:
+        """Latencies alone are no picture; they stand in the table of what was timed."""
+
 
 def open_session(run: Run, scratch: Path, threads: int) -> Any:
     """An ONNX session of what the run holds; a float model is exported first."""

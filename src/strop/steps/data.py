@@ -6,8 +6,6 @@ from ..data.dataset import Data, open_again
 from ..errors import UserError
 from ..runs import Run
 
-MOVED = "where the pictures are now, if they were moved"
-
 
 def reopen(run: Run, *, moved_to: str | None = None) -> Data:
     """The same pictures in the same split, there or where they were moved to. Raises UserError naming what differs."""

@@ -59,8 +59,3 @@ class Evaluate(Step):
             "model": parents["parent"].result["model"],
             "measured": [measured(parents["parent"], subject, chosen, data, split=self.split, runtime=subject.runtime)],
         }
-
-    def present(self, run: Run) -> None:
-        from ..report.present import present
-
-        present(run)

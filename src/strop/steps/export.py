@@ -9,8 +9,7 @@ from pydantic import Field
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
-from .data import MOVED
-from .step import Step
+from .step import MOVED, Step
 
 
 class Export(Step):
@@ -83,11 +82,6 @@ class Export(Step):
         }
         write_deployment(run, result, parents)
         return result
-
-    def present(self, run: Run) -> None:
-        from ..report.present import present
-
-        present(run)
 
 
 def _description(run: Run) -> dict:

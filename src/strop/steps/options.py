@@ -10,9 +10,10 @@ from ..augment import PRESETS, augmentations
 from ..config import Part, Strict, part_of, write_part
 from ..distill import losses as distillation_losses
 from ..errors import UserError
+from ..runs import Run
 from ..sparsify import regularisers
 from ..train.losses import losses
-from .step import Step
+from .step import Step, require_model
 
 DEFAULT_LR = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3}
 
@@ -110,3 +111,11 @@ class TrainingOptions(Step):
         if isinstance(raw, dict) and raw.get("lr") is None:
             return dict(raw, lr=DEFAULT_LR.get(raw.get("optimizer", "sgd"), 0.05))
         return raw
+
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        for role, parent in parents.items():
+            require_model(parent, role)
+        if "teacher" in parents:
+            from .data import same_classes
+
+            same_classes(parents["teacher"], data)

@@ -11,9 +11,8 @@ from ..config import BudgetField, RunReference, part_of
 from ..distill import losses as distillation_losses
 from ..prune.criteria import criteria
 from ..runs import Run
-from .data import MOVED
 from .options import TrainingOptions
-from .step import log, require_model
+from .step import MOVED, log
 
 
 class Prune(TrainingOptions):
@@ -50,14 +49,6 @@ class Prune(TrainingOptions):
 
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-pruned"
-
-    def check(self, parents: dict[str, Run], data: Any) -> None:
-        for role, parent in parents.items():
-            require_model(parent, role)
-        if "teacher" in parents:
-            from .data import same_classes
-
-            same_classes(parents["teacher"], data)
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
@@ -104,8 +95,3 @@ class Prune(TrainingOptions):
             "training": describe_training(facts),
             "pruning": report,
         }
-
-    def present(self, run: Run) -> None:
-        from ..report.present import present
-
-        present(run)

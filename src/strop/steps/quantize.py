@@ -8,8 +8,7 @@ from pydantic import Field
 
 from ..config import RunReference
 from ..runs import Run
-from .data import MOVED
-from .step import Step, log, require_model
+from .step import MOVED, Step, log, require_model
 
 
 class Quantize(Step):
@@ -71,8 +70,3 @@ class Quantize(Step):
             val = pictures(data, "val", size=preprocess.input_size, channels=preprocess.channels)
             result["measured"].append(measured(run, open_subject(run), val, data, split="val", runtime="onnxruntime"))
         return result
-
-    def present(self, run: Run) -> None:
-        from ..report.present import present
-
-        present(run)

@@ -18,6 +18,7 @@ from ..runs import Run
 
 log = logging.getLogger("strop")
 ROOT = Path("runs")
+MOVED = "where the pictures are now, if they were moved"
 NOT_IN_KEY = {"id", "out", "cache_gb"}
 
 
@@ -133,6 +134,9 @@ class Step(Strict):
 
     def present(self, run: Run) -> None:
         """Draw what people look at, from the JSON that was just written."""
+        from ..report.present import present
+
+        present(run)
 
     def _write_config(self, run: Run, data: Any) -> None:
         from ..yaml import write_recipe

@@ -10,7 +10,7 @@ from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
 from .options import DataField, TrainingOptions
-from .step import log, require_model
+from .step import log
 
 
 def _known_model(name: str) -> str:
@@ -75,14 +75,6 @@ class Train(TrainingOptions):
     def open_data(self, parents: dict[str, Run]) -> Any:
         return self.data.open(seed=self.seed)
 
-    def check(self, parents: dict[str, Run], data: Any) -> None:
-        for role, parent in parents.items():
-            require_model(parent, role)
-        if "teacher" in parents:
-            from .data import same_classes
-
-            same_classes(parents["teacher"], data)
-
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
         from .results import describe_model, describe_training, measure_best_and_last
@@ -113,8 +105,3 @@ class Train(TrainingOptions):
             "measured": measure_best_and_last(run, model, val, data),
             "training": describe_training(facts),
         }
-
-    def present(self, run: Run) -> None:
-        from ..report.present import present
-
-        present(run)
