@@ -10,6 +10,14 @@ import pytest
 from strop.train.signals import stop_on_signal
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_raises():
+    """A shell starts background jobs with SIGINT ignored; these tests are about Python's own handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send(number):
     os.kill(os.getpid(), number)
     time.sleep(0.01)  # Python runs the handler between two instructions
