@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from .lazy import resolve_lazily
 
 __version__ = "0.1.0"
 
@@ -23,12 +23,7 @@ _PUBLIC = {
 }
 __all__ = ["__version__", *_PUBLIC]
 
-
-def __getattr__(name: str):
-    """Resolve public names on first use, so that `import strop` stays cheap."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'strop' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+__getattr__ = resolve_lazily(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:

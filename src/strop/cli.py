@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 from . import __version__
 from .errors import AUDIT_ERRORS, DONE, FAILED, INTERRUPTED, Interrupted, StropError, UserError, suggest
 from .flags import JsonFlag, make_command, read_step, split_unknown
+from .runs import check_new_folder
 from .steps import VERBS
 
 log = logging.getLogger("strop")
@@ -147,7 +148,9 @@ def compare(*runs: str, format: str = "table", out: str | None = None, json: Jso
     formats = ("table", "markdown", "csv")
     if format not in formats:
         raise UserError(f"--format {format}", f"is not an option. {suggest(format, formats)}")
-    folder = None if out is None else _new_folder(out)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        check_new_folder("out", folder)
     rows, notes = collect(_run_folders(runs))
     _print_table(rows, notes, "json" if json else format)
     if folder is not None:
@@ -320,13 +323,6 @@ def _run_folders(names: tuple[str, ...]) -> list[Path]:
     if missing or not folders:
         raise UserError("runs", *(missing or ["no run folders given. Write for example runs/*"]))
     return folders
-
-
-def _new_folder(name: str) -> Path:
-    folder = Path(name)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"--out {name}", "is there and not an empty folder; strop overwrites nothing. Choose another.")
-    return folder
 
 
 def _say(as_json: bool, value: dict, text: str) -> None:

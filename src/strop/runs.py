@@ -60,6 +60,29 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def read_metrics(path: Path | None) -> list[dict]:
+    """Lines of metrics.jsonl, one an epoch; reading stops at a line that a crash has torn."""
+    lines: list[dict] = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path and path.is_file() else []:
+        try:
+            line = parse_json(text)
+        except ValueError:
+            break
+        if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+            break
+        lines.append(line)
+    return lines
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value; NaN and infinity, which JSON does not have, are a ValueError like any other damage."""
+
+    def refuse(name: str):
+        raise ValueError(f"{name} is no number")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 def digest(*values: Any) -> str:
     """blake2b of the canonical JSON of values."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -140,15 +163,8 @@ class Run:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def metrics(self) -> list[dict]:
-        """Lines of metrics.jsonl, up to one that a crash has torn."""
-        path = self.folder / "metrics.jsonl"
-        lines = []
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-        return lines
+        """Lines of metrics.jsonl, see `read_metrics`."""
+        return read_metrics(self.folder / "metrics.jsonl")
 
     def keep_metrics(self, epochs: int) -> None:
         """Drop lines of epochs after `epochs`: a resumed run writes them again."""
@@ -210,6 +226,22 @@ def _state(folder: Path, key: str) -> str | None:
     if record.get("key") != key:
         return None
     return "complete" if record.get("status") == "complete" else "unfinished"
+
+
+def check_new_file(option: str, path: Path) -> None:
+    """Refuse, before the work, a file that is there or whose folder is not."""
+    if path.exists():
+        raise UserError(f"--{option} {path}", "the file is there; strop overwrites nothing. Choose another name.")
+    if not path.parent.is_dir():
+        raise UserError(f"--{option} {path}", f"there is no folder {path.parent}. Make it first.")
+
+
+def check_new_folder(option: str, path: Path) -> None:
+    """Refuse, before the work, a folder that holds something, or a file in its place."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(
+            f"--{option} {path}", "is there and not an empty folder; strop overwrites nothing. Choose another."
+        )
 
 
 def create(

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from strop.report import charts
-from strop.report.folders import read_metrics
 from strop.report.places import Box, place_labels
 from strop.report.rows import collect
+from strop.runs import read_metrics
 
 
 def pixels_of(path) -> np.ndarray:

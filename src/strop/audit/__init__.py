@@ -7,7 +7,7 @@ write_audit(findings, Path("runs/photos-audit"))                   # audit.json 
 
 from __future__ import annotations
 
-import importlib
+from ..lazy import resolve_lazily
 
 _PUBLIC = {
     "audit": "auditing",
@@ -20,12 +20,8 @@ _PUBLIC = {
 }
 __all__ = [*_PUBLIC]
 
-
-def __getattr__(name: str):
-    """Resolve names on first use: numpy, OpenCV and scikit-learn cost time that --help must not pay."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'strop.audit' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+# numpy, OpenCV and scikit-learn cost time that --help must not pay.
+__getattr__ = resolve_lazily(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ for images, targets, indices in Loader(train, batch_size=64, seed=0).epoch(0): .
 
 from __future__ import annotations
 
-import importlib
+from ..lazy import resolve_lazily
 
 _PUBLIC = {
     "Source": "source",
@@ -27,12 +27,8 @@ _PUBLIC = {
 }
 __all__ = [*_PUBLIC]
 
-
-def __getattr__(name: str):
-    """Resolve names on first use: only the loading needs torch."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'strop.data' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+# Only the loading needs torch.
+__getattr__ = resolve_lazily(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:

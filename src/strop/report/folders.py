@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ..runs import parse_json
 
 MODEL_VERBS = ("train", "prune", "quantize", "export")
 JOINED_VERBS = ("evaluate", "bench", "export")
@@ -78,32 +79,9 @@ def look_around(paths: Iterable[Path], known: Iterable[Path]) -> list[Folder]:
     return found
 
 
-def read_metrics(path: Path | None) -> list[dict]:
-    """Lines of metrics.jsonl; reading stops at a line that a crash has torn."""
-    if path is None or not path.is_file():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = _parse(text)
-        except ValueError:
-            break
-        if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
-            break
-        lines.append(line)
-    return lines
-
-
-def _parse(text: str) -> Any:
-    def refuse(name: str):
-        raise ValueError(f"{name} is no number")
-
-    return json.loads(text, parse_constant=refuse)
-
-
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        value = _parse(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Unusable(f"has no {path.name}") from None
     except (OSError, ValueError) as error:

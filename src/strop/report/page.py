@@ -11,8 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..runs import read_metrics
 from . import sections
-from .folders import read_metrics
 from .notes import findings, judge
 from .numbers import pareto
 

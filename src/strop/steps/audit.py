@@ -13,6 +13,7 @@ from pydantic import Field
 from ..augment import PRESETS
 from ..config import Strict
 from ..errors import UserError
+from ..runs import check_new_file, check_new_folder
 from .options import Augment
 
 if TYPE_CHECKING:
@@ -98,19 +99,11 @@ class Audit(Strict):
 
     def _check_places(self) -> None:
         """Refuse before the work what writing would fail at."""
-        if (
-            self.out is not None
-            and Path(self.out).exists()
-            and (not Path(self.out).is_dir() or any(Path(self.out).iterdir()))
-        ):
-            raise UserError(f"--out {self.out}", "is there and not empty; strop overwrites nothing. Choose another.")
+        if self.out is not None:
+            check_new_folder("out", Path(self.out))
         for option, name in (("fix", self.fix), ("preview", self.preview)):
-            if name is not None and Path(name).exists():
-                raise UserError(
-                    f"--{option} {name}", "the file is there; strop overwrites nothing. Choose another name."
-                )
-            if name is not None and not Path(name).parent.is_dir():
-                raise UserError(f"--{option} {name}", f"there is no folder {Path(name).parent}. Make it first.")
+            if name is not None:
+                check_new_file(option, Path(name))
 
 
 def _name(name: str) -> str:

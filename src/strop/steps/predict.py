@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from ..config import RunReference, Strict
 from ..errors import UserError
-from ..runs import Run
+from ..runs import Run, check_new_file
 
 
 class Predict(Strict):
@@ -62,10 +62,7 @@ def _check_grid(path: Path) -> None:
     """Refuse before the work what drawing would fail at."""
     if path.suffix.lower() != ".png":
         raise UserError(f"--grid {path}", "is drawn as PNG. Write a name that ends in .png.")
-    if path.exists():
-        raise UserError(f"--grid {path}", "the file is there; strop overwrites nothing. Choose another name.")
-    if not path.parent.is_dir():
-        raise UserError(f"--grid {path}", f"there is no folder {path.parent}. Make it first.")
+    check_new_file("grid", path)
 
 
 def find_pictures(paths: list[str]) -> list[Path]:
