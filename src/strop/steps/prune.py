@@ -56,9 +56,10 @@ class Prune(TrainingOptions):
         from ..prune.prune import prune
         from ..runs import read_json
         from ..train.precision import resolve_precision
+        from .objective import word_training
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import choose_device, open_pictures, resolve
-        from .training import Training, evaluation_loader, word_training
+        from .training import Training, evaluation_loader
 
         parent = parents["parent"]
         model = artifact.load(parent)

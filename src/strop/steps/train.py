@@ -77,9 +77,10 @@ class Train(TrainingOptions):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
+        from .objective import word_training
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import open_pictures, start_model
-        from .training import Training, word_training
+        from .training import Training
 
         model, builder, precision, device = start_model(self, run, parents, data)
         train, val = open_pictures(self, run, data, model.preprocess)

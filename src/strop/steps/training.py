@@ -11,9 +11,7 @@ import torch
 
 from ..augment import compose
 from ..data.load import Loader, Pictures
-from ..distill import losses as distillation_losses
-from ..distill.objective import Distilled
-from ..errors import Interrupted, UserError
+from ..errors import Interrupted
 from ..measure.evaluate import evaluate
 from ..measure.metrics import running
 from ..models.classifier import Classifier
@@ -22,12 +20,11 @@ from ..sparsify import regularisers
 from ..sparsify.l1 import zero_share
 from ..train import checkpoint
 from ..train.fit import Progress, fit
-from ..train.losses import losses
-from ..train.objective import Loss, Supervised, count
 from ..train.optim import make_optimizer, make_schedule
 from ..train.precision import make_autocast
 from ..train.signals import stop_on_signal
 from ..train.smallmaps import fast_small_maps
+from .objective import make_objective, make_part
 from .options import TrainingOptions
 from .step import log
 
@@ -230,23 +227,6 @@ class _Clock:
         self._saved = time.perf_counter()
 
 
-def make_part(registry, part):
-    """The registered part with its options, or None. Raises UserError when it refuses them."""
-    if part is None:
-        return None
-    try:
-        return registry.get(part.name)(**part.options)
-    except ValueError as error:
-        raise UserError(f"{registry.kind} {part.name}", str(error)) from None
-
-
-def make_objective(model: Classifier, options: TrainingOptions, teacher: Classifier | None) -> torch.nn.Module:
-    supervised = Supervised(model, make_part(losses, options.loss))
-    if teacher is None:
-        return supervised
-    return Distilled(supervised, teacher, make_part(distillation_losses, options.distill), make_loss=Loss, count=count)
-
-
 def evaluation_loader(pictures: Pictures) -> Loader:
     return Loader(pictures, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
 
@@ -261,15 +241,3 @@ def epoch_line(line: dict, epochs: int) -> str:
         f"  {line['epoch']:>{width}}/{epochs}  loss {train['loss']:.3f}  train {100 * train['accuracy']:.1f} %  "
         f"{seen}  {left:.0f} s left"
     )
-
-
-def word_training(options: TrainingOptions, before: list[str], *, distilled: bool) -> list[str]:
-    """How a model was trained, in the words of the table; what the parent went through comes first."""
-    words = list(before)
-    if options.sparsify:
-        words.append(regularisers.get(options.sparsify.name).label)
-    if options.weight_decay > 0:
-        words.append("L2")
-    if distilled:
-        words.append("distilled")
-    return list(dict.fromkeys(words))
