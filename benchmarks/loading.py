@@ -30,7 +30,7 @@ from PIL import Image
 
 from strop.data import open_data
 from strop.data.geometry import Box, RandomCrop, resize_smoothly
-from strop.data.jpeg import choose_scale, open_jpeg, snap
+from strop.data.jpeg import choose_scale, read_header, snap
 from strop.data.load import Loader, pictures
 from strop.data.picture import read_pixels
 
@@ -255,7 +255,7 @@ def measure_quality(jpegs: Path) -> None:
         found: dict[int, list[tuple[float, float]]] = {}
         crop = RandomCrop()
         for i, path in enumerate(paths):
-            jpeg, whole = open_jpeg(path), read_pixels(path)
+            jpeg, whole = read_header(path.read_bytes()), read_pixels(path)
             [(box, _)] = crop.place(crop.draw(0, 0, np.array([i])), [jpeg.shape])
             scale = choose_scale(box, size)
             box = snap(box, scale, jpeg.shape)

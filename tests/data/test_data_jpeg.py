@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strop.data import jpeg as jpeg_module
 from strop.data.geometry import Box, to_grey
 from strop.data.jpeg import choose_scale, open_jpeg, read_header, snap
 from strop.data.picture import read_pixels
@@ -40,7 +41,7 @@ BOXES = [Box(0, 0, HEIGHT, WIDTH), Box(0, 0, 1, 1), Box(17, 23, 31, 40), Box(60,
 def test_a_part_is_the_same_pixels_as_in_the_whole(tmp_path, mode, options):
     """Rows below the box are left out, and no pixel inside it may notice."""
     path = save(tmp_path, photo(mode), **options)
-    whole, jpeg = read_pixels(path), open_jpeg(path)
+    whole, jpeg = read_pixels(path), read_header(path.read_bytes())
     assert jpeg.shape == (HEIGHT, WIDTH)
     for box in BOXES:
         assert np.array_equal(jpeg.decode(box, 224, whole.shape[2]), box.cut(whole))
@@ -51,7 +52,7 @@ def test_a_part_of_a_turned_picture_is_what_one_sees_there(tmp_path, orientation
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(tmp_path, exif=exif)
-    whole, jpeg = read_pixels(path), open_jpeg(path)
+    whole, jpeg = read_pixels(path), read_header(path.read_bytes())
     assert jpeg.shape == whole.shape[:2]
     for box in (Box(17, 23, 31, 40), Box(0, 0, *jpeg.shape), Box(jpeg.shape[0] - 20, jpeg.shape[1] - 9, 20, 9)):
         assert np.array_equal(jpeg.decode(box, 224, 3), box.cut(whole))
@@ -59,7 +60,7 @@ def test_a_part_of_a_turned_picture_is_what_one_sees_there(tmp_path, orientation
 
 def test_an_orientation_that_only_xmp_tells_is_heeded_too(tmp_path):
     path = save(tmp_path, xmp=b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>')
-    whole, jpeg = read_pixels(path), open_jpeg(path)
+    whole, jpeg = read_pixels(path), read_header(path.read_bytes())
     assert jpeg.shape == whole.shape[:2] == (WIDTH, HEIGHT)
     assert np.array_equal(jpeg.decode(Box(10, 20, 50, 60), 224, 3), Box(10, 20, 50, 60).cut(whole))
 
@@ -80,7 +81,7 @@ def test_snapped_boxes_hold_the_box_and_lie_on_the_grid():
 def test_a_smaller_scale_shows_the_means_of_its_blocks(tmp_path, scale, options):
     path = save(tmp_path, **options)
     box, size = Box(8, 16, 128, 160), 128 // scale
-    small = open_jpeg(path).decode(box, size, 3)
+    small = read_header(path.read_bytes()).decode(box, size, 3)
     blocks = box.cut(read_pixels(path)).reshape(128 // scale, scale, 160 // scale, scale, 3).mean((1, 3))
     assert small.shape == blocks.shape
     errors = {shift: np.abs(np.roll(small, shift, (0, 1)) - blocks)[2:-2, 2:-2].mean() for shift in (-1, 0, 1)}
@@ -89,7 +90,7 @@ def test_a_smaller_scale_shows_the_means_of_its_blocks(tmp_path, scale, options)
 
 def test_grey_is_asked_of_colour_as_luma(tmp_path):
     path = save(tmp_path)
-    luma = open_jpeg(path).decode(BOXES[2], 224, 1)
+    luma = read_header(path.read_bytes()).decode(BOXES[2], 224, 1)
     assert luma.shape == (31, 40, 1)
     assert np.abs(luma.astype(int) - to_grey(BOXES[2].cut(read_pixels(path)))).max() <= 4  # rounded on another way
 
@@ -108,7 +109,15 @@ def test_what_is_not_for_this_module_is_left_to_the_exact_way(tmp_path):
     assert read_header(bytes(large)) is None
     (tmp_path / "a.png").write_bytes(whole)
     (tmp_path / "b.jpg").write_bytes(b"\x89PNG" + whole)
-    assert all(open_jpeg(tmp_path / name) is None for name in ("a.png", "b.jpg", "missing.jpg"))
+    for name, taken in (("a.png", True), ("b.jpg", False)):  # the bytes tell, whatever the name
+        with open(tmp_path / name, "rb") as file:
+            assert (open_jpeg(file) is not None) is taken
+
+
+def test_a_file_too_large_for_memory_is_left_to_the_exact_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(jpeg_module, "LARGEST_FILE", len(encode()))
+    assert open_jpeg(io.BytesIO(encode())) is not None
+    assert open_jpeg(io.BytesIO(encode() + b"\0")) is None
 
 
 def test_data_after_the_end_is_no_reason_to_refuse():

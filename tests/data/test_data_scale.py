@@ -35,7 +35,7 @@ held = resident() - before
 start = time.process_time()
 order = permutation(len(data.splits["train"]), key(0, "order", 7))
 chosen = order[1_000_000:1_000_064]
-rows = [(str(data.file("train", int(i))), int(l)) for i, l in zip(chosen, data.labels("train")[chosen])]
+rows = [(split.where(data.splits["train"][i][1]), int(l)) for i, l in zip(chosen, data.labels("train")[chosen])]
 seek = time.process_time() - start
 # Not ru_maxrss: that begins with the size of the process that started this one.
 peak = next(int(row.split()[1]) for row in open("/proc/self/status") if row.startswith("VmHWM")) * 1024 - before

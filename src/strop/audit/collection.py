@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ..data.hashes import HASH_BYTES
-from ..data.picture import read_pixels, read_shape
+from ..data.packed import PackedNames
+from ..data.source import FileSplit
 
 if TYPE_CHECKING:
     from ..data.source import Source, Split
@@ -54,41 +52,39 @@ class Collection(ABC):
         return self.classes[self.label[i]] if self.label[i] != NO_LABEL else "no class"
 
     @abstractmethod
-    def file(self, i: int) -> Path | None:
-        """The file of picture i; None where it is not a file of its own."""
+    def find(self, i: int) -> tuple[Split, int]:
+        """The split of a source that holds picture i, and its number there."""
 
-    @abstractmethod
+    def open(self, i: int) -> BinaryIO | None:
+        """The encoded bytes of picture i; None where only pixels are stored. Raises OSError."""
+        part, index = self.find(i)
+        return part.open(index)
+
     def content(self, i: int) -> str:
         """Hash of picture i without decoding it, 16 bytes in hex. Raises UserError where it can't be read."""
+        part, index = self.find(i)
+        return part.content_hash(index)
 
-    @abstractmethod
     def shape(self, i: int) -> tuple[int, int, int]:
         """Height, width, channels from the header. Raises UserError for a broken one."""
+        part, index = self.find(i)
+        return tuple(part.shape(index))
 
-    @abstractmethod
     def pixels(self, i: int) -> np.ndarray:
         """The picture upright, (H, W, 1 or 3) uint8. Raises UserError for a broken one."""
+        part, index = self.find(i)
+        return part.pixels(index)
 
 
 class FolderCollection(Collection):
-    """Pictures in files below one folder; paths are kept as short texts, for there may be millions."""
+    """Pictures in files below one folder, of all splits and classes, those without a class among them."""
 
     def __init__(self, root: Path, paths: list[str], **about):
         super().__init__(**about)
-        self.root, self.paths = root, paths
+        self.root, self._files = root, FileSplit(root, PackedNames(paths), self.label)
 
-    def file(self, i: int) -> Path:
-        return Path(os.path.join(self.root, self.paths[i]))
-
-    def content(self, i: int) -> str:
-        with open(self.file(i), "rb") as opened:
-            return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
-
-    def shape(self, i: int) -> tuple[int, int, int]:
-        return read_shape(self.file(i))
-
-    def pixels(self, i: int) -> np.ndarray:
-        return read_pixels(self.file(i))
+    def find(self, i: int) -> tuple[Split, int]:
+        return self._files, i
 
 
 class SourceCollection(Collection):
@@ -106,21 +102,5 @@ class SourceCollection(Collection):
             np.concatenate([part.labels for part in self.parts]),
         )
 
-    def _find(self, i: int) -> tuple[Split, int]:
+    def find(self, i: int) -> tuple[Split, int]:
         return self.parts[self.split[i]], int(i - self.start[self.split[i]])
-
-    def file(self, i: int) -> Path | None:
-        part, index = self._find(i)
-        return part.file(index)
-
-    def content(self, i: int) -> str:
-        part, index = self._find(i)
-        return part.content_hash(index)
-
-    def shape(self, i: int) -> tuple[int, int, int]:
-        part, index = self._find(i)
-        return tuple(part.shape(index))
-
-    def pixels(self, i: int) -> np.ndarray:
-        part, index = self._find(i)
-        return part.pixels(index)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from ..data.formats import HEAD_BYTES, explain_no_picture
 from ..data.hashes import HASH_BYTES
-from ..data.picture import explain_no_picture
+from ..data.picture import MAX_FILE_BYTES
 from ..errors import UserError
 from .collection import Collection
 from .phash import shrink, spectrum_hash
 
 SIDE, CHROMA_SIDE = 16, 4
-MAX_FILE_BYTES = 500_000_000
-_HEAD_BYTES, _CHUNK = 64, 64
+_CHUNK = 64
 _BLANK = 3
 
 
@@ -97,12 +98,11 @@ def look_at_all(
 
 def _look_at(collection: Collection, looks: Looks, i: int) -> None:
     try:
-        file = collection.file(i)
-        if file is not None:
-            fault = check_file(file)
-            if fault:
-                looks.broken[i] = fault
-                return
+        with collection.open(i) or nullcontext() as file:
+            fault = file and check_file(file)
+        if fault:
+            looks.broken[i] = fault
+            return
         content = collection.content(i)
         if looks.quick:
             height, width, channels = collection.shape(i)
@@ -114,15 +114,12 @@ def _look_at(collection: Collection, looks: Looks, i: int) -> None:
         looks.broken[i] = _name_fault(error)
 
 
-def check_file(file: os.PathLike) -> tuple[str, str] | None:
-    """(kind, reason) for a file that must not be opened as a picture; None for one that may be tried."""
-    about = os.stat(file)
-    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
-        return "unreadable", "it is not a regular file"
-    if about.st_size > MAX_FILE_BYTES:
-        return "too-large", f"{about.st_size:,} bytes are more than the {MAX_FILE_BYTES:,} that are read"
-    with open(file, "rb") as opened:
-        head = opened.read(_HEAD_BYTES)
+def check_file(file: BinaryIO) -> tuple[str, str] | None:
+    """(kind, reason) for bytes that must not be decoded as a picture; None for what may be tried."""
+    head = file.read(HEAD_BYTES)
+    size = file.seek(0, os.SEEK_END)
+    if size > MAX_FILE_BYTES:
+        return "too-large", f"{size:,} bytes are more than the {MAX_FILE_BYTES:,} that are read"
     if not head:
         return "empty-file", "0 bytes"
     reason = explain_no_picture(head)
@@ -134,6 +131,8 @@ def _name_fault(error: UserError | OSError) -> tuple[str, str]:
     if isinstance(error, OSError):
         return "unreadable", error.strerror or str(error)
     reason, cause = error.problems[0], error.__cause__
+    if reason.startswith("can't be read"):
+        return "unreadable", reason
     if isinstance(cause, Image.DecompressionBombError) or (cause is None and "pixels are more than" in reason):
         return "too-large", reason
     if "truncated" in reason.lower():

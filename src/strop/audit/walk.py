@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.picture import is_picture_name
+from ..data.formats import is_picture_name
 from ..data.source import SPLIT_NAMES, SPLITS
 from ..errors import UserError, suggest
 from .collection import NO_LABEL, FolderCollection

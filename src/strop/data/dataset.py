@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
 from .classes import read_classes, select_classes
@@ -18,6 +18,7 @@ from .divide import divide
 from .files import hash_all
 from .hashes import HASH_BYTES
 from .packed import Members, PackedNames
+from .picture import WHITE, parse_colour
 from .source import Source, Split, open_source
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Data:
         validation: how the validation pictures were chosen, in words.
         test: how the test pictures were chosen, in words.
         choice: `share`, `seed`, `test`, `fold` and `classes` that give the same split again.
+        alpha: the colour below transparent parts.
     """
 
     source: Source
@@ -56,6 +58,7 @@ class Data:
     validation: str
     test: str
     choice: dict[str, Any]
+    alpha: str = WHITE
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -74,12 +77,12 @@ class Data:
     def pixels(self, split: str, i: int) -> np.ndarray:
         """Picture i of a split as it is, (H, W, 1 or 3) uint8."""
         part, index = self.splits[split][i]
-        return self.source.splits[part].pixels(index)
+        return self.source.splits[part].pixels(index, self.alpha)
 
-    def file(self, split: str, i: int) -> Path | None:
-        """The file of picture i of a split; None where it is no file of its own."""
+    def open(self, split: str, i: int) -> BinaryIO | None:
+        """The encoded bytes of picture i of a split; None where only pixels are stored. Raises OSError."""
         part, index = self.splits[split][i]
-        return self.source.splits[part].file(index)
+        return self.source.splits[part].open(index)
 
     def _part(self, chosen: Members) -> Split:
         return self.source.splits[chosen.part]
@@ -95,6 +98,7 @@ class Data:
             "classes": list(self.classes),
             "channels": self.channels,
             "natural_size": self.natural_size,
+            "alpha": self.alpha,
             "counts": counts,
             "validation": {"rule": self.validation, **self.choice, "names": list(self.names("val"))},
             "test": {"rule": self.test} | ({"names": list(self.names("test"))} if chosen else {}),
@@ -114,6 +118,7 @@ def open_data(
     classes: str | Path | Sequence[str] | None = None,
     kept: Mapping[str, Sequence[str]] | None = None,
     input_size: int | None = None,
+    alpha: str = WHITE,
     seed: int = 0,
 ) -> Data:
     """Open a source and put the test and validation pictures aside.
@@ -130,6 +135,7 @@ def open_data(
         kept: names of the pictures in "val" and "test" when the set was divided before. They and their copies stay
             there, all others are in train.
         input_size: side in pixels that the model will get; >= 1.
+        alpha: what transparent parts are laid on: "white", "black" or "#rrggbb".
         seed: of the choice.
     Raises:
         UserError: the source can't be opened, or an argument is wrong.
@@ -143,6 +149,7 @@ def open_data(
     number = None if fold is None else parse_fold(fold)
     if input_size is not None and (not isinstance(input_size, int) or input_size < 1):
         raise UserError("data.input_size", f"'{input_size}' is no side in pixels. Write a whole number such as 224.")
+    parse_colour(alpha)
     chosen = None if classes is None else read_classes(classes)
     opened = open_source(source) if isinstance(source, str) else source
     opened = opened if chosen is None else select_classes(opened, chosen)
@@ -161,6 +168,7 @@ def open_data(
         rules["val"],
         rules["test"],
         {**choice, "classes": None if chosen is None else list(opened.classes)},
+        alpha,
     )
 
 
@@ -180,6 +188,7 @@ def open_again(about: Mapping[str, Any], *, input_size: int | None = None) -> Da
         classes=choice.get("classes"),
         kept=kept,
         input_size=input_size,
+        alpha=about.get("alpha", WHITE),
         seed=choice["seed"],
     )
 

@@ -8,15 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .formats import HEAD_BYTES, explain_no_picture
 from .hashes import HASH_BYTES, HashStore, stamp_files
 from .packed import PackedNames
-from .picture import explain_no_picture
 from .source import FileSplit, Split
 
 if TYPE_CHECKING:
     import numpy as np
 
-_HEAD_BYTES = 64
 _BLOCK, _THREADS = 64, 4
 _KINDS = (None, "it is not there", "it is a folder, a pipe or a device")
 
@@ -60,7 +59,7 @@ def _explain(split: FileSplit, i: int) -> str | None:
         return "its name is not UTF-8; rename it"
     try:
         with open(os.path.join(split.root, path), "rb") as opened:
-            return explain_no_picture(opened.read(_HEAD_BYTES))
+            return explain_no_picture(opened.read(HEAD_BYTES))
     except OSError as error:
         return f"it can't be read ({error.strerror or error})"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ..errors import UserError, suggest
 from .files import open_files
+from .formats import is_picture_name
 from .hashes import HashStore
 from .packed import PackedNames
-from .picture import is_picture_name
 from .source import SPLIT_NAMES, SPLITS, FileSplit, Source
 
 _NEVER = frozenset(["__macosx", "thumbs.db"])

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from .geometry import Box
 from .picture import MAX_PIXELS, turn
@@ -25,7 +24,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TAIL = 4096
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
-_NAMES = (".jpg", ".jpeg")
+_START = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True)
@@ -124,17 +123,13 @@ def snap(box: Box, scale: int, shape: tuple[int, int]) -> Box:
     return Box(top, left, min(bottom, shape[0]) - top, min(right, shape[1]) - left)
 
 
-def open_jpeg(path: Path) -> Jpeg | None:
-    """Read a file and its header; None where it is no JPEG for this module, or has another one's name."""
-    if path.suffix.lower() not in _NAMES:
+def open_jpeg(file: BinaryIO) -> Jpeg | None:
+    """Read an opened file and its header; None where it is no JPEG for this module. Raises OSError."""
+    start = file.read(len(_START))
+    if start != _START or file.seek(0, os.SEEK_END) > LARGEST_FILE:
         return None
-    try:
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(size) if 0 < size <= LARGEST_FILE else b""
-    except OSError:
-        return None  # the caller reads it the other way, which names the file and the reason
-    return read_header(data) if data.startswith(b"\xff\xd8\xff") else None
+    file.seek(0)
+    return read_header(file.read())
 
 
 def read_header(data: bytes) -> Jpeg | None:

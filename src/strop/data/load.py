@@ -121,7 +121,7 @@ def _name_pixels(stream: FilePictures) -> str:
     data, split = stream.data, stream.split
     decoders = [cv2.__version__, PIL.__version__, simplejpeg.__version__]
     layout = "squares" if stream.crop is None else "whole"
-    parts = [FORMAT, data.fingerprint, layout, stream.stored_side(), stream.channels, *decoders]
+    parts = [FORMAT, data.fingerprint, layout, stream.stored_side(), stream.channels, data.alpha, *decoders]
     digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16)
     for name in data.names(split):
         digest.update(json.dumps(name).encode() + b"\n")

@@ -1,60 +1,85 @@
-"""One picture file: recognise it by its first bytes, read its header, decode it to uint8."""
+"""One encoded picture: recognise it by its first bytes, read its header, decode it to uint8."""
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import UserError
+from .formats import FORMATS, HEAD_BYTES, explain_no_picture
 
 if TYPE_CHECKING:
     import numpy as np
 
-EXTENSIONS = frozenset(["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm"])
-FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"]
 MAX_PIXELS = 50_000_000
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MAX_FILE_BYTES = 500_000_000
+WHITE = "white"
+_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 _GREY_MODES = frozenset(["1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"])
 _ORIENTATION = 0x0112
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file's extension is that of a picture; case does not matter."""
-    return Path(name).suffix[1:].lower() in EXTENSIONS
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """What transparent parts are laid on: "white", "black" or "#rrggbb". Raises UserError for anything else.
 
-
-def explain_no_picture(head: bytes) -> str | None:
-    """Say what a file is when its first bytes (64 or so) are not those of a picture; None when they are.
-
-    >>> explain_no_picture(b"")
-    'it is empty (0 bytes)'
+    >>> parse_colour("#ff8000")
+    (255, 128, 0)
     """
-    if head.startswith(_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return None
-    if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
-        return None
-    if not head:
-        return "it is empty (0 bytes)"
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer, not the picture; run git lfs pull"
-    start = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return "it is an HTML page, probably of a failed download; fetch it again"
-    if head[4:8] == b"ftyp":
-        return "it is HEIC, AVIF or video; convert it to JPEG or PNG"
-    if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        return "it is text"
-    return "it starts like none of JPEG, PNG, WebP, GIF, BMP, TIFF, PPM"
+    if text in _COLOURS:
+        return _COLOURS[text]
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        return tuple(bytes.fromhex(text[1:]))
+    raise UserError("data.alpha", f"'{text}' is no colour. Write white, black or one as '#ff8000'.")
+
+
+def open_regular(path: str | os.PathLike) -> BinaryIO:
+    """Open a file to read. Raises OSError, also for a pipe or a device, which might be waited for without end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def read_shape(path: Path) -> tuple[int, int, int]:
-    """Height, width and channels (1 grey, 3 colour) from the header, as `read_pixels` would give them.
+    """`decode_shape` of a file."""
+    with _open_to_decode(path) as file:
+        return decode_shape(file, str(path))
 
+
+def read_pixels(path: Path, alpha: str = WHITE) -> np.ndarray:
+    """`decode_pixels` of a file."""
+    with _open_to_decode(path) as file:
+        return decode_pixels(file, str(path), alpha)
+
+
+def _open_to_decode(path: Path) -> BinaryIO:
+    try:
+        return open_regular(path)
+    except OSError as error:
+        raise unreadable(str(path), error) from error
+
+
+def unreadable(where: str, error: OSError) -> UserError:
+    """What to raise for bytes that can't be had at all."""
+    return UserError(where, f"can't be read: {error.strerror or error}.")
+
+
+def decode_shape(file: BinaryIO, where: str) -> tuple[int, int, int]:
+    """Height, width and channels (1 grey, 3 colour) from the header, as `decode_pixels` would give them.
+
+    Args:
+        file: the encoded picture, from its first byte on.
+        where: what a message calls it.
     Raises:
-        UserError: the header can't be read, or the picture has more than 50 million pixels.
+        UserError: the header can't be read, or the picture is larger than `decode_pixels` takes.
     """
     try:
-        with _open(path) as image:
+        with _open(file, where) as image:
             width, height = image.size
             if _orientation(image) in (5, 6, 7, 8):
                 width, height = height, width
@@ -62,44 +87,67 @@ def read_shape(path: Path) -> tuple[int, int, int]:
     except UserError:
         raise
     except Exception as error:  # Pillow raises SyntaxError, struct.error, ValueError and more beside OSError
-        raise _undecodable(path, error) from error
+        raise _undecodable(file, where, error) from error
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """Decode a picture upright: EXIF rotation applied, alpha laid on white, 16 bits cut to the upper 8.
+def decode_pixels(file: BinaryIO, where: str, alpha: str = WHITE) -> np.ndarray:
+    """Decode a picture upright: EXIF rotation applied, alpha laid on a colour, 16 bits cut to the upper 8.
 
+    Args:
+        file: the encoded picture, from its first byte on.
+        where: what a message calls it.
+        alpha: colour below transparent parts, as `parse_colour` takes it; a grey picture gets its luma.
     Shape:
         Returns: (H, W, 1) for grey pictures, else (H, W, 3) in RGB order, uint8, contiguous. First frame only.
     Raises:
-        UserError: the picture can't be decoded, or has more than 50 million pixels.
+        UserError: the picture can't be decoded, has more than 50 million pixels, or more than 500 MB.
     """
     import numpy as np
 
     try:
-        with _open(path) as image:
+        with _open(file, where) as image:
             image.load()
-            pixels = _to_uint8(image, path)
+            pixels = _to_uint8(image, where, alpha)
             return np.ascontiguousarray(turn(pixels, _orientation(image)))
     except UserError:
         raise
     except Exception as error:  # as above; a broken file must never end in a traceback
-        raise _undecodable(path, error) from error
+        raise _undecodable(file, where, error) from error
 
 
-def _open(path: Path):
+def _open(file: BinaryIO, where: str):
     from PIL import Image
 
-    image = Image.open(path, formats=FORMATS)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size > MAX_FILE_BYTES:
+        raise UserError(
+            where, f"{size:,} bytes are more than the {MAX_FILE_BYTES:,} that strop reads. Make it smaller."
+        )
+    image = Image.open(file, formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width} x {image.height}"
+        sides = f"{image.width} x {image.height}"
         image.close()
-        raise UserError(str(path), f"{size} pixels are more than the {MAX_PIXELS:,} that strop reads. Make it smaller.")
+        raise UserError(where, f"{sides} pixels are more than the {MAX_PIXELS:,} that strop reads. Make it smaller.")
     return image
 
 
-def _undecodable(path: Path, error: Exception) -> UserError:
-    reason = str(error).replace(str(path), path.name) or type(error).__name__
-    return UserError(str(path), f"can't be decoded ({reason}). Replace or remove the file.")
+def _undecodable(file: BinaryIO, where: str, error: Exception) -> UserError:
+    """Pillow's sentence; where it did not know the format, which one it is."""
+    from PIL import UnidentifiedImageError
+
+    reason = str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):  # its sentence names an object in memory
+        reason = _explain(file) or "its header is damaged"
+    return UserError(where, f"can't be decoded ({reason}). Replace or remove it.")
+
+
+def _explain(file: BinaryIO) -> str | None:
+    try:
+        file.seek(0)
+        return explain_no_picture(file.read(HEAD_BYTES))
+    except (OSError, ValueError):  # it was closed by the decoder, or vanished
+        return None
 
 
 def _orientation(image) -> int:
@@ -123,23 +171,24 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
-def _to_uint8(image, path: Path) -> np.ndarray:
+def _to_uint8(image, where: str, alpha: str) -> np.ndarray:
     import numpy as np
 
-    if image.mode == "F":
-        raise UserError(str(path), "floating-point pixels have no agreed range. Save it with 8 bits a channel.")
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        kind = "floating-point" if image.mode == "F" else "32-bit"
+        raise UserError(where, f"{kind} pixels have no agreed range. Save it with 8 bits a channel.")
     if image.mode.startswith("I"):
         return (np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8)[:, :, None]
     grey = image.mode in _GREY_MODES
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        image = _lay_on_white(image)
+        image = _lay_on(image, parse_colour(alpha))
     mode = "L" if grey else "RGB"
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))  # convert would copy
     return pixels[:, :, None] if grey else pixels
 
 
-def _lay_on_white(image):
+def _lay_on(image, colour: tuple[int, int, int]):
     from PIL import Image
 
     image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")

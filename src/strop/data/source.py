@@ -7,12 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ..errors import UserError, suggest
+from .encoded import EncodedSplit
 from .hashes import HASH_BYTES
 from .packed import PackedNames
-from .picture import read_pixels, read_shape
+from .picture import WHITE, open_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ TABLES = frozenset([".csv", ".tsv", ".parquet", ".txt"])
 
 
 class Split(Protocol):
-    """The labelled pictures of one split; `FileSplit` and `ArraySplit` answer alike.
+    """The labelled pictures of one split; an `EncodedSplit` and an `ArraySplit` answer alike.
 
     Attributes:
         labels: (N,) int64, positions in the source's `classes`.
@@ -40,8 +41,8 @@ class Split(Protocol):
     def content_hash(self, i: int) -> str:
         """blake2b (16 bytes, hex) of the file's bytes, or of the pixels where there is no file."""
 
-    def pixels(self, i: int) -> np.ndarray:
-        """The picture, upright: (H, W, 1) grey or (H, W, 3) RGB, uint8. Raises UserError for a broken file."""
+    def pixels(self, i: int, alpha: str = WHITE) -> np.ndarray:
+        """The picture, upright: (H, W, 1) grey or (H, W, 3) RGB, uint8. Raises UserError for a broken one."""
 
     def shape(self, i: int) -> tuple[int, int, int]:
         """Height, width, channels of `pixels(i)`, cheaply: from the header."""
@@ -49,8 +50,8 @@ class Split(Protocol):
     def size(self, i: int) -> tuple[int, int]:
         """Height and width of `pixels(i)`."""
 
-    def file(self, i: int) -> Path | None:
-        """Path of picture i; None where it is no file of its own."""
+    def open(self, i: int) -> BinaryIO | None:
+        """The encoded bytes of picture i; None where only pixels are stored. Raises OSError."""
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> Split:
         """The pictures at these places, under these labels; their names stay."""
@@ -74,7 +75,7 @@ class Source:
     splits: dict[str, Split]
 
 
-class FileSplit:
+class FileSplit(EncodedSplit):
     """Pictures in files below one folder; nothing is decoded before it is asked for.
 
     Args:
@@ -99,28 +100,11 @@ class FileSplit:
         self.root, self.names, self.labels, self.groups, self.stamps = root, names, labels, groups, stamps
         self.paths = names if paths is None else paths
 
-    def __len__(self) -> int:
-        return len(self.names)
+    def open(self, i: int) -> BinaryIO:
+        return open_regular(self.where(i))
 
-    def file(self, i: int) -> Path:
-        return self.root / self.paths[i]
-
-    def content_hash(self, i: int) -> str:
-        path = os.path.join(self.root, self.paths[i])
-        try:
-            with open(path, "rb") as file:
-                return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
-        except OSError as error:
-            raise UserError(path, f"can't be read: {error.strerror or error}.") from error
-
-    def pixels(self, i: int) -> np.ndarray:
-        return read_pixels(self.file(i))
-
-    def shape(self, i: int) -> tuple[int, int, int]:
-        return read_shape(self.file(i))
-
-    def size(self, i: int) -> tuple[int, int]:
-        return self.shape(i)[:2]
+    def where(self, i: int) -> str:
+        return os.path.join(self.root, self.paths[i])
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> FileSplit:
         return FileSplit(
@@ -155,7 +139,7 @@ class ArraySplit:
     def content_hash(self, i: int) -> str:
         return hashlib.blake2b(self.images[i].tobytes(), digest_size=HASH_BYTES).hexdigest()
 
-    def pixels(self, i: int) -> np.ndarray:
+    def pixels(self, i: int, alpha: str = WHITE) -> np.ndarray:
         import numpy as np
 
         return np.ascontiguousarray(self.images[i])
@@ -166,7 +150,7 @@ class ArraySplit:
     def size(self, i: int) -> tuple[int, int]:
         return self.images.shape[1:3]
 
-    def file(self, i: int) -> None:
+    def open(self, i: int) -> None:
         return None
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> ArraySplit:

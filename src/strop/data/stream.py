@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -94,8 +95,11 @@ class FilePictures(Pictures):
         return broken
 
     def _open(self, i: int) -> Jpeg | None:
-        path = self.data.file(self.split, i)
-        return None if path is None else open_jpeg(path)
+        try:
+            with self.data.open(self.split, i) or nullcontext() as file:
+                return file and open_jpeg(file)
+        except OSError:
+            return None  # it is read the other way, which names the picture and the reason
 
     def chunks(self) -> Iterator[Chunk]:
         """All pictures in order, as a store keeps them: squares, or with a crop whole pictures scaled down.

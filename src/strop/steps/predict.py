@@ -67,7 +67,7 @@ def _check_grid(path: Path) -> None:
 
 def find_pictures(paths: list[str]) -> list[Path]:
     """The picture files among paths, folders searched through. Raises UserError for paths that give none."""
-    from ..data.picture import EXTENSIONS
+    from ..data.formats import EXTENSIONS
 
     found, problems = [], []
     for path in map(Path, paths):
@@ -84,7 +84,7 @@ def find_pictures(paths: list[str]) -> list[Path]:
 
 def _search(folder: Path) -> list[Path]:
     """Pictures below a folder, sorted; hidden files and what lies in hidden folders are passed over."""
-    from ..data.picture import is_picture_name
+    from ..data.formats import is_picture_name
 
     shown = (path for path in folder.rglob("*") if not any(p.startswith(".") for p in path.relative_to(folder).parts))
     return sorted(path for path in shown if is_picture_name(path.name) and path.is_file())
