@@ -7,7 +7,7 @@ from torch import nn
 from strop.distill import losses as distillation
 from strop.distill.objective import Distilled
 from strop.train.losses import losses
-from strop.train.objective import Loss, Supervised, count
+from strop.train.objective import Supervised, count
 
 
 def make(hard_weight=0.3, weight=2.5):
@@ -19,7 +19,7 @@ def make(hard_weight=0.3, weight=2.5):
     )
     soft = distillation.get("kd")(weight=weight, hard_weight=hard_weight)
     supervised = Supervised(student, losses.get("cross-entropy")())
-    return Distilled(supervised, teacher, soft, make_loss=Loss, count=count), student, teacher
+    return Distilled(supervised, teacher, soft), student, teacher
 
 
 def batch(n=6):

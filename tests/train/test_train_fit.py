@@ -32,13 +32,13 @@ def run(objective, optimizer, loader, **more):
 
 def test_a_loop_written_by_hand(make_objective, make_loader):
     """Shuffling, augmentation, dropout, schedule and mean over the batch: the weights are equal to the bit."""
-    objective = make_objective()
+    objective = make_objective(smoothing=0.0)
     run(objective, sgd(objective), make_loader())
 
-    student = make_objective().student
+    student = make_objective(smoothing=0.0).student
     optimizer = sgd(student)
     loader, step, schedule = make_loader(), 0, make_schedule("cosine", warmup=0.2)
-    criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+    criterion = torch.nn.CrossEntropyLoss()
     for epoch in range(EPOCHS):
         for images, targets, _ in loader.epoch(epoch):
             torch.manual_seed(key(SEED, "step", step))
@@ -77,13 +77,13 @@ def test_an_uneven_last_batch_is_weighted_by_its_pictures(make_objective, make_l
 
 
 def test_sums_cover_the_epoch(make_objective, make_loader):
-    """With a learning rate of 0 the summed loss is that of all batches, and the next epoch begins at zero."""
+    """With a learning rate of 0 the summed loss, unsmoothed, is that of all batches; each epoch begins at zero."""
     objective, loader = make_objective(dropout=0.0), make_loader(augment=())
     optimizer = torch.optim.SGD(objective.parameters(), lr=0.0)
     ends = list(fit(objective, loader, optimizer, epochs=2, schedule=lambda t: 1.0))
     for epoch, end in enumerate(ends):
         expected = sum(
-            torch.nn.functional.cross_entropy(objective.student(b.images), b.targets, label_smoothing=0.1) * len(b[1])
+            torch.nn.functional.cross_entropy(objective.student(b.images), b.targets, reduction="sum")
             for b in loader.epoch(epoch)
         )
         assert end.sums["loss"].item() == pytest.approx(expected.item(), rel=1e-5)

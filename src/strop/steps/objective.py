@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..models.classifier import Classifier
 from ..sparsify import regularisers
 from ..train.losses import losses
-from ..train.objective import Loss, Supervised, count
+from ..train.objective import Supervised
 from .options import TrainingOptions
 
 
@@ -19,7 +19,7 @@ def make_objective(model: Classifier, options: TrainingOptions, teacher: Classif
     supervised = Supervised(model, make_part(losses, options.loss))
     if teacher is None:
         return supervised
-    return Distilled(supervised, teacher, make_part(distillation_losses, options.distill), make_loss=Loss, count=count)
+    return Distilled(supervised, teacher, make_part(distillation_losses, options.distill))
 
 
 def make_part(registry, part):
