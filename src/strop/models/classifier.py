@@ -9,6 +9,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from .freezing import stay_frozen
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -53,6 +55,13 @@ class Classifier(nn.Module):
         mean, std = (torch.tensor(values).view(shape) for values in (preprocess.mean, preprocess.std))
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Like torch's, but what is frozen stays in eval mode, whoever asks."""
+        super().train(mode)
+        if mode:
+            stay_frozen(self.net)
+        return self
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 (B, C, H, W) to what `net` takes."""

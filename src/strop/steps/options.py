@@ -10,6 +10,7 @@ from ..augment import PRESETS, augmentations
 from ..config import Part, Strict, part_of, write_part
 from ..distill import losses as distillation_losses
 from ..errors import UserError
+from ..models.freezing import read_stages
 from ..runs import Run
 from ..sparsify import regularisers
 from ..train.losses import losses
@@ -76,6 +77,9 @@ Augment = Annotated[
     BeforeValidator(_read_augment),
     PlainSerializer(lambda parts: [write_part(part) for part in parts]),
 ]
+
+
+StagesField = Annotated[tuple[str, ...], BeforeValidator(read_stages), PlainSerializer(list)]
 
 
 class TrainingOptions(Step):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
-from .options import DataField, TrainingOptions
+from .options import DataField, StagesField, TrainingOptions
 from .step import log
 
 
@@ -50,6 +50,7 @@ class Train(TrainingOptions):
     )
     parent: RunReference | None = Field(None, description="run to go on from (fine-tuning)")
     teacher: RunReference | None = Field(None, description="run whose answers the student learns")
+    freeze: StagesField = Field((), description="stages that don't train: stem,layer1 or stem..layer3 or all-but-head")
 
     @model_validator(mode="before")
     @classmethod
@@ -77,6 +78,7 @@ class Train(TrainingOptions):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
+        from ..models.freezing import freeze
         from .objective import word_training
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import open_pictures, start_model
@@ -95,6 +97,10 @@ class Train(TrainingOptions):
             precision,
             device,
         )
+        frozen = freeze(model.net, len(model.classes), self.freeze)
+        if frozen.stages:
+            counts = f"{frozen.trainable:,} of {frozen.total:,} parameters train"
+            log.info("  %s; frozen: %s", counts, ", ".join(frozen.stages))
         training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
         facts = training.to_best()
         artifact.save(run.folder, model, builder)
@@ -104,5 +110,5 @@ class Train(TrainingOptions):
         return {
             "model": describe_model(run, model, name, trained),
             "measured": measure_best_and_last(run, model, val, data),
-            "training": describe_training(facts),
+            "training": describe_training(facts | frozen.describe()),
         }
