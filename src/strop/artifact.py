@@ -47,6 +47,7 @@ def save(folder: Path, model: Classifier, builder: dict[str, Any]) -> dict:
             "channels": model.preprocess.channels,
             "mean": list(model.preprocess.mean),
             "std": list(model.preprocess.std),
+            "alpha": model.preprocess.alpha,
         },
         "classes": list(model.classes),
         "golden": golden_output(model),
@@ -92,7 +93,8 @@ def load(folder: str | os.PathLike, *, verify: bool = True) -> Classifier:
 
 def read_preprocess(description: dict) -> Preprocess:
     about = description["preprocess"]
-    return Preprocess(about["input_size"], about["channels"], tuple(about["mean"]), tuple(about["std"]))
+    mean, std = tuple(about["mean"]), tuple(about["std"])
+    return Preprocess(about["input_size"], about["channels"], mean, std, about.get("alpha", "white"))
 
 
 def rebuild(builder: dict, attributes: dict[str, dict[str, Scalar]], tensors: dict[str, Tensor]) -> nn.Module:

@@ -1,11 +1,16 @@
 """Decoding: every kind of picture file becomes upright uint8, grey or RGB."""
 
+import io
+import os
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from strop.data import picture
-from strop.data.picture import explain_no_picture, read_pixels, read_shape
+from strop.data.formats import EXTENSIONS, FORMATS, explain_no_picture
+from strop.data.picture import decode_pixels, parse_colour, read_pixels, read_shape
 from strop.errors import UserError
 
 
@@ -41,6 +46,21 @@ def test_sixteen_bits_keep_their_upper_eight(tmp_path):
         assert read_shape(path) == (2, 3, 1)
 
 
+@pytest.mark.parametrize("ending, off", [("png", 0), ("tif", 0), ("ppm", 1)])
+def test_sixteen_bit_colour_keeps_its_upper_eight(tmp_path, ending, off):
+    """Pillow scales PPM by 255 / 65535 instead, which rounds to one more or less."""
+    deep = np.array([[[0x1234, 0xFFFF, 0x00FF], [0x0100, 0x8000, 0xFE00]]], dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / f"deep.{ending}"), deep[:, :, ::-1])  # OpenCV's order is BGR
+    upper = [[[0x12, 0xFF, 0], [1, 0x80, 0xFE]]]
+    assert np.abs(read_pixels(tmp_path / f"deep.{ending}").astype(int) - upper).max() <= off
+
+
+def test_sixteen_bit_alpha_is_laid_on_white_too(tmp_path):
+    deep = np.array([[[0, 0, 0xFFFF, 0], [0, 0, 0xFFFF, 0xFFFF]]], dtype=np.uint16)  # red: OpenCV's order is BGRA
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    assert read_pixels(tmp_path / "deep.png").tolist() == [[[255, 255, 255], [255, 0, 0]]]
+
+
 def test_one_bit_becomes_black_and_white(tmp_path):
     Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).convert("1").save(tmp_path / "bit.png")
     assert read_pixels(tmp_path / "bit.png").tolist() == [[[0], [255]]]
@@ -53,6 +73,29 @@ def test_alpha_is_laid_on_white(tmp_path):
     assert read_pixels(tmp_path / "a.png").tolist() == [[[255, 255, 255], [255, 0, 0], [255, 204, 204]]]
     Image.fromarray(np.array([[[0, 0], [0, 255]]], dtype=np.uint8), "LA").save(tmp_path / "la.png")
     assert read_pixels(tmp_path / "la.png").tolist() == [[[255], [0]]]
+
+
+@pytest.mark.parametrize("alpha, below", [("black", (0, 0, 0)), ("#0a64ff", (10, 100, 255))])
+def test_alpha_is_laid_on_the_colour_that_is_asked_for(tmp_path, alpha, below):
+    """At alpha 0 the colour itself, at 255 the picture, at 51 a fifth of the picture and four fifths of the colour."""
+    pixels = np.array([[[255, 0, 0, 0], [255, 0, 0, 255], [255, 0, 0, 51]]], dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    fifth = [round(0.2 * red + 0.8 * under) for red, under in zip((255, 0, 0), below, strict=True)]
+    assert read_pixels(tmp_path / "a.png", alpha).tolist() == [[list(below), [255, 0, 0], fifth]]
+    Image.fromarray(np.array([[[0, 0], [9, 255]]], dtype=np.uint8), "LA").save(tmp_path / "la.png")
+    luma = round(0.299 * below[0] + 0.587 * below[1] + 0.114 * below[2])  # ITU-R 601
+    assert read_pixels(tmp_path / "la.png", alpha).tolist() == [[[luma], [9]]]
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putdata([0, 1])
+    image.save(tmp_path / "p.gif", transparency=0)
+    assert read_pixels(tmp_path / "p.gif", alpha).tolist() == [[list(below), [40, 50, 60]]]
+
+
+@pytest.mark.parametrize("text", ["White", "#fff", "#gggggg", "#1234567", "", "none", "0"])
+def test_what_is_no_colour_is_refused(text):
+    with pytest.raises(UserError, match=r"data\.alpha: '.*' is no colour\. Write white, black or one as '#ff8000'\."):
+        parse_colour(text)
 
 
 def test_a_transparent_palette_entry_is_white(tmp_path):
@@ -126,18 +169,66 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
             read(tmp_path / "big.png")
 
 
-def test_formats_beyond_the_list_are_not_opened(tmp_path):
-    """An EPS would start Ghostscript."""
-    Image.fromarray(gradient()).save(tmp_path / "a.eps")
-    (tmp_path / "a.eps").rename(tmp_path / "a.png")
-    with pytest.raises(UserError, match="can't be decoded"):
+@pytest.mark.parametrize(
+    "format, words",
+    [
+        ("EPS", "EPS drawing"),  # would start Ghostscript
+        ("PDF", "PDF document"),
+        ("ICO", "Windows icon"),
+        ("JPEG2000", "JPEG 2000"),
+        ("DDS", "DDS texture"),
+        ("ICNS", "icon of macOS"),
+        ("SGI", "SGI picture"),
+        ("QOI", "QOI picture"),
+        ("AVIF", "HEIC, AVIF"),
+        ("PCX", "starts like none of"),
+        ("TGA", "starts like none of"),
+    ],
+)
+def test_formats_beyond_the_list_are_refused_by_name(tmp_path, format, words):
+    """Whatever the file is called: the message names the file and what it is."""
+    Image.fromarray(gradient(32, 32)).save(tmp_path / "a.x", format=format)
+    (tmp_path / "a.x").rename(tmp_path / "a.png")
+    for read in (read_pixels, read_shape):
+        with pytest.raises(UserError, match=rf"a\.png: can't be decoded \(it .*{words}.*\)\. Replace or remove it\."):
+            read(tmp_path / "a.png")
+
+
+def test_only_the_listed_formats_are_ever_tried():
+    """What each declared ending is saved as is in the list, and the list has nothing else."""
+    assert {Image.registered_extensions()[f".{ending}"] for ending in EXTENSIONS} == set(FORMATS)
+
+
+@pytest.mark.parametrize("kind, words", [("float32", "floating-point"), ("int32", "32-bit")])
+def test_pixels_without_a_range_ask_for_eight_bits(tmp_path, kind, words):
+    """Neither black nor white, as others read them: refused, by one sentence."""
+    Image.fromarray(np.zeros((2, 2), kind)).save(tmp_path / "f.tif")
+    with pytest.raises(
+        UserError, match=rf"f\.tif: {words} pixels have no agreed range\. Save it with 8 bits a channel"
+    ):
+        read_pixels(tmp_path / "f.tif")
+
+
+def test_a_pipe_and_a_folder_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "folder.png", "missing.png"):
+        for read in (read_pixels, read_shape):
+            with pytest.raises(UserError, match=rf"{name}: can't be read: "):
+                read(tmp_path / name)
+
+
+def test_a_file_beyond_the_limit_is_refused_by_its_size(tmp_path, monkeypatch):
+    Image.fromarray(gradient()).save(tmp_path / "a.png")
+    monkeypatch.setattr(picture, "MAX_FILE_BYTES", 100)
+    with pytest.raises(UserError, match="bytes are more than the 100 that strop reads"):
         read_pixels(tmp_path / "a.png")
 
 
-def test_float_pixels_ask_for_eight_bits(tmp_path):
-    Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "f.tif")
-    with pytest.raises(UserError, match="8 bits a channel"):
-        read_pixels(tmp_path / "f.tif")
+def test_bytes_in_memory_give_the_pixels_of_the_file(tmp_path):
+    path = tmp_path / "a.webp"
+    Image.fromarray(gradient()).save(path, lossless=True)
+    assert np.array_equal(decode_pixels(io.BytesIO(path.read_bytes()), "here"), read_pixels(path))
 
 
 @pytest.mark.parametrize(

@@ -93,3 +93,32 @@ def test_audit_exits_4_on_errors_and_0_without(folder, tmp_path, monkeypatch, ca
     assert "cat/bad.jpg" in (tmp_path / "leave-out.txt").read_text()
     assert (tmp_path / "runs" / "pets-audit" / "audit.html").is_file()
     assert main(["audit", str(folder), "--fix", "leave-out.txt"]) == 2, "nothing is overwritten"
+
+
+def test_the_colour_below_transparent_parts_goes_with_the_model(tmp_path, monkeypatch):
+    """Trained on black, so predicted and evaluated on black; a later training on white is another preprocessing."""
+    from strop.data import picture
+
+    root, random = tmp_path / "stickers", np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = random.integers(0, 256, (16, 16, 4), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    code, about = train(tmp_path / "run", root, "--alpha", "#000000", "--validation", "20%")
+    assert code == 0 and about["alpha"] == "#000000"
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["preprocess"]["alpha"] == "#000000"
+    colours, parse = set(), picture.parse_colour
+    monkeypatch.setattr(picture, "parse_colour", lambda text: colours.add(text) or parse(text))
+    assert main(["predict", str(tmp_path / "run"), str(root / "cat")]) == 0 and colours == {"#000000"}
+    out = ["--out", str(tmp_path / "measured")]
+    assert main(["evaluate", str(tmp_path / "run"), str(root), "--split", "train", *out]) == 0
+    assert colours == {"#000000"}
+    tuned = ["train", str(root), "--parent", str(tmp_path / "run"), "--epochs", "1", "--out", str(tmp_path / "tuned")]
+    assert main(tuned) == 0
+    assert json.loads((tmp_path / "tuned" / "model.json").read_text())["preprocess"]["alpha"] == "white"
+
+
+def test_a_colour_that_is_none_is_refused(folder, tmp_path, capsys):
+    assert train(tmp_path / "run", folder, "--alpha", "pinkish")[0] == 2
+    assert "'pinkish' is no colour. Write white, black or one as '#ff8000'." in capsys.readouterr().err

@@ -23,12 +23,14 @@ class Preprocess:
         input_size: pixels a side.
         channels: 1 (grey) or 3 (RGB).
         mean, std: one number a channel, in [0, 1].
+        alpha: colour below the transparent parts of a picture: "white", "black" or "#rrggbb".
     """
 
     input_size: int
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    alpha: str = "white"
 
     @property
     def shape(self) -> tuple[int, int, int]:

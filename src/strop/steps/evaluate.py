@@ -36,7 +36,8 @@ class Evaluate(Step):
         if self.data is None:
             return reopen(parents["parent"])
         about = parents["parent"].data["validation"]
-        data = open_data(self.data, validation=about["share"], seed=about["seed"])
+        alpha = parents["parent"].data.get("alpha", "white")
+        data = open_data(self.data, validation=about["share"], seed=about["seed"], alpha=alpha)
         same_classes(parents["parent"], data)
         return data
 

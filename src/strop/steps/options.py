@@ -42,6 +42,9 @@ class DataConfig(Strict):
     fold: str | None = Field(None, description="cross-validation: 2/5 validates on the second of five parts")
     classes: list[str] | str | None = Field(None, description="only these: names, or a text file with a name a line")
     input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")
+    alpha: Annotated[str, BeforeValidator(_read_colour)] = Field(
+        "white", description="colour below transparent parts: white, black or '#ff8000'"
+    )
 
     def open(self, *, seed: int) -> Any:
         """The data set, divided. Raises UserError."""
@@ -49,6 +52,16 @@ class DataConfig(Strict):
 
         options = self.model_dump(exclude={"source"})
         return open_data(self.source, seed=seed, **options)
+
+
+def _read_colour(value: Any) -> str:
+    from ..data.picture import parse_colour
+
+    try:
+        parse_colour(str(value))
+    except UserError as error:
+        raise ValueError(" ".join(error.problems)) from None
+    return str(value)
 
 
 def _read_data(value: Any) -> Any:

@@ -46,7 +46,7 @@ class Predict(Strict):
 
         subject = open_subject(run)
         size, channels = subject.preprocess.input_size, subject.preprocess.channels
-        squares = [fit_square(read_pixels(file), size, channels) for file in files]
+        squares = [fit_square(read_pixels(file, subject.preprocess.alpha), size, channels) for file in files]
         rows = [
             _row(file, log_odds, subject.classes)
             for file, log_odds in zip(files, _classify(subject, squares), strict=True)

@@ -62,7 +62,7 @@ def _from_builder(config: Any, parents: dict[str, Run], data: Any) -> tuple[Clas
     net = models.build(config.model, pretrained=config.pretrained, **options)
     known = models.preprocessing(config.model, config.pretrained)
     mean, std = (known["mean"], known["std"]) if known else _statistics(data, size, channels)
-    preprocess = Preprocess(size, channels, tuple(mean), tuple(std))
+    preprocess = Preprocess(size, channels, tuple(mean), tuple(std), data.alpha)
     return Classifier(net, preprocess, data.classes), {"name": config.model, "options": options}
 
 
@@ -74,7 +74,7 @@ def _from_parent(config: Any, parents: dict[str, Run], data: Any) -> tuple[Class
     before = model.preprocess
     size = config.data.input_size or before.input_size
     options = dict(builder["options"], input_size=size)
-    if tuple(data.classes) == model.classes and size == before.input_size:
+    if tuple(data.classes) == model.classes and (size, data.alpha) == (before.input_size, before.alpha):
         return model, builder
     attributes = read_json(parent.folder / "model.json")["attributes"]
     if tuple(data.classes) != model.classes:
@@ -89,7 +89,7 @@ def _from_parent(config: Any, parents: dict[str, Run], data: Any) -> tuple[Class
     kept = _copy_matching(model.net, net) if not attributes else None
     if kept is None:
         net = artifact.rebuild(dict(builder, options=options), attributes, model.net.state_dict())
-    preprocess = Preprocess(size, before.channels, before.mean, before.std)
+    preprocess = Preprocess(size, before.channels, before.mean, before.std, data.alpha)
     return Classifier(net, preprocess, data.classes), dict(builder, options=options)
 
 
