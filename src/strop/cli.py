@@ -13,10 +13,22 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from . import __version__
-from .errors import AUDIT_ERRORS, DONE, FAILED, INTERRUPTED, Interrupted, StropError, UserError, suggest
+from .errors import (
+    AUDIT_ERRORS,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    TERMINATED,
+    Interrupted,
+    StropError,
+    Terminated,
+    UserError,
+    suggest,
+)
 from .flags import JsonFlag, make_command, read_step, split_unknown
 from .runs import check_new_folder
 from .steps import VERBS
+from .train.signals import terminating_like_ctrl_c
 
 log = logging.getLogger("strop")
 app = App(
@@ -33,13 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _start_log(to_stderr="--json" in words)
     try:
-        return _dispatch(words)
+        with terminating_like_ctrl_c():
+            return _dispatch(words)
     except StropError as error:
         print(error if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
         return error.code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(stopped, Terminated) else INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED

@@ -42,10 +42,30 @@ class RunFailed(StropError):
     code = FAILED
 
 
+class NotFinite(RunFailed):
+    """A loss or a weight became NaN or infinite.
+
+    Args:
+        what: "the loss is nan".
+        step: the update that it happened in, from 0; `epoch` from 1; `lr` its learning rate.
+    """
+
+    def __init__(self, what: str, *, step: int, epoch: int, lr: float):
+        self.step, self.epoch, self.lr = step, epoch, lr
+        super().__init__(
+            f"{what} at step {step} (epoch {epoch}, learning rate {lr:.3g}). "
+            "Lower --lr, or train with --precision fp32."
+        )
+
+
 class GateFailed(StropError):
     """A result does not keep what was promised (`expect`, a budget that can't be met)."""
 
     code = GATE_NOT_HELD
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM where nothing needs saving: unwinds like Ctrl-C."""
 
 
 class Interrupted(StropError):

@@ -20,33 +20,10 @@ from typing import Any
 
 from . import __version__
 from .errors import UserError
+from .writing import write_json, write_whole
 
 MODEL_FILES = ("model.safetensors", "model.onnx")
 TRACED_PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "onnx", "onnxruntime", "numpy")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash either the old content or all of the new is there."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with open(draft, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)  # on a full disk it would keep the space that is missing
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON; NaN and infinity are refused, because they are no JSON and no result."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
 def read_json(path: Path) -> Any:

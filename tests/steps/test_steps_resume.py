@@ -146,13 +146,13 @@ def half_done(tmp_path, shapes, strop_in, monkeypatch):
     def save_and_cut(self, progress):
         save(self, progress)
         if next(count) == 30:
+            self.checkpoints.wait()
             raise PowerCut
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "SAVE_SECONDS", 0.0)
         patch.setattr(training.Training, "_save", save_and_cut)
         with pytest.raises(PowerCut):
-            strop_in(tmp_path, *train(shapes, 3))
+            strop_in(tmp_path, *train(shapes, 3), "--save-minutes", 0)
     return tmp_path
 
 

@@ -120,6 +120,11 @@ class TrainingOptions(Step):
     )
     cache_gb: float = Field(20, ge=0, description="disk space for decoded pictures that do not fit into memory")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto, fp32 or bf16")
+    save_minutes: float = Field(3, ge=0, description="a checkpoint at least this often; 0: after every update")
+    save_epochs: int = Field(
+        1, ge=0, description="and after so many epochs, while that takes under 2 % of the time; 0: never"
+    )
+    keep: int = Field(2, ge=1, le=100, description="checkpoints that stay; a damaged one falls back on the one before")
 
     @model_validator(mode="before")
     @classmethod

@@ -13,13 +13,14 @@ from pydantic import Field
 
 from .. import runs
 from ..config import Strict
-from ..errors import GateFailed, Interrupted, UserError
+from ..errors import GateFailed, Interrupted, RunFailed, UserError
 from ..runs import Run
+from ..writing import describe_failure
 
 log = logging.getLogger("strop")
 ROOT = Path("runs")
 MOVED = "where the pictures are now, if they were moved"
-NOT_IN_KEY = {"id", "out", "cache_gb"}
+NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep"}
 
 
 class Step(Strict):
@@ -123,6 +124,8 @@ class Step(Strict):
             except Interrupted:
                 run.add_seconds(seconds())
                 raise
+            except OSError as error:
+                raise RunFailed(f"{describe_failure(error, folder)} The same command goes on.") from error
             except (UserError, GateFailed):
                 # Nothing of use came of it; left here, it would take the name from the corrected command.
                 if state == "new" and not (folder / "checkpoints").exists():

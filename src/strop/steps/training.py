@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 
 from ..augment import compose
 from ..data.load import Loader, Pictures
-from ..errors import Interrupted
+from ..errors import Interrupted, NotFinite
 from ..measure.evaluate import evaluate
 from ..measure.metrics import running
 from ..models.classifier import Classifier
@@ -19,16 +21,17 @@ from ..runs import Run
 from ..sparsify import regularisers
 from ..sparsify.l1 import zero_share
 from ..train import checkpoint
+from ..train.environment import differences, environment
 from ..train.fit import Progress, fit
 from ..train.optim import make_optimizer, make_schedule
 from ..train.precision import make_autocast
-from ..train.signals import stop_on_signal
+from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
 from .objective import make_objective, make_part
 from .options import TrainingOptions
+from .saving import Checkpoints
 from .step import log
 
-SAVE_SECONDS = 60.0
 EVALUATION_BATCH = 256
 FEW_UPDATES = 8
 
@@ -77,6 +80,14 @@ class Training:
         self.train_loader = Loader(train, batch_size=options.batch_size, seed=options.seed, augment=augment)
         self.val_loader = evaluation_loader(val) if val is not None else None
         self.optimizer = make_optimizer(self.model, options.optimizer, lr=options.lr, weight_decay=options.weight_decay)
+        self.checkpoints = Checkpoints(
+            run.folder / "checkpoints",
+            seconds=60 * options.save_minutes,
+            epochs=options.save_epochs,
+            keep=options.keep,
+        )
+        self.environment = environment(device=device, precision=precision)
+        self.stop = StopRequest()
         self.best, self.best_state = Best(), {}
         self.losses: list[float] = []
         self.seen_before = 0  # pictures of the epoch under way that were seen before it was resumed
@@ -86,49 +97,61 @@ class Training:
         """Train to the end, resuming where a checkpoint lies; returns the `training` block of result.json."""
         if len(self.train_loader) < FEW_UPDATES:
             log.warning("  only %d updates an epoch: try a smaller --batch-size", len(self.train_loader))
-        start, sums = self._resume()
-        regularise = make_part(regularisers, self.options.sparsify)
+        self.checkpoints.check_room(self._bytes_of_checkpoint())
         teacher = getattr(self.objective, "_teacher", None)
         with (
-            stop_on_signal() as stop,
+            closing(self.checkpoints),
+            stop_on_signal() as self.stop,
             fast_small_maps(self.model),
             fast_small_maps(teacher) if teacher else nullcontext(),
         ):
-            clock = _Clock(self.seconds)
-            for progress in fit(
-                self.objective,
-                self.train_loader,
-                self.optimizer,
-                epochs=self.options.epochs,
-                schedule=make_schedule(self.options.schedule, warmup=self.options.warmup),
-                seed=self.options.seed,
-                start=start,
-                sums=sums,
-                precision=make_autocast(self.precision, self.device),
-                after_update=(lambda lr: regularise(self.model.net, lr)) if regularise else None,
-                save_now=lambda: bool(stop) or clock.save_due(),
-            ):
-                if progress.epoch_done:
-                    self._end_epoch(progress, clock)
-                self.seconds = clock.total()
-                if stop or clock.save_due():
-                    self._save(progress)
-                    clock.saved()
-                if stop and progress.epoch < self.options.epochs:
-                    raise Interrupted(
-                        stop.signal,
-                        f"stopped after epoch {progress.epoch} of {self.options.epochs}. "
-                        "The same command goes on from here.",
-                    )
+            self._fit(*self._resume())
+            self.checkpoints.wait()
         return self._finish()
 
-    def _end_epoch(self, progress: Progress, clock: _Clock) -> None:
+    def _fit(self, start: int, sums: dict) -> None:
+        """From update `start`; ends early when a signal asks for it, with a checkpoint."""
+        clock = self.clock = _Clock(self.seconds)
+        regularise = make_part(regularisers, self.options.sparsify)
+        for progress in fit(
+            self.objective,
+            self.train_loader,
+            self.optimizer,
+            epochs=self.options.epochs,
+            schedule=make_schedule(self.options.schedule, warmup=self.options.warmup),
+            seed=self.options.seed,
+            start=start,
+            sums=sums,
+            precision=make_autocast(self.precision, self.device),
+            after_update=(lambda lr: regularise(self.model.net, lr)) if regularise else None,
+            save_now=lambda: bool(self.stop) or self.checkpoints.due(),
+        ):
+            self.seconds = clock.total()
+            if progress.epoch_done:
+                self._end_epoch(progress)
+                if self.checkpoints.due_after(progress.epoch):
+                    self._save(progress)
+            elif self.stop or self.checkpoints.due():
+                self._save(progress)
+            self._stop_if_asked(progress)
+
+    def _stop_if_asked(self, progress: Progress) -> None:
+        if self.stop:
+            raise Interrupted(
+                self.stop.signal,
+                f"stopped after epoch {progress.epoch} of {self.options.epochs}. The same command goes on from here.",
+            )
+
+    def _end_epoch(self, progress: Progress) -> None:
+        """Measure, note and show an epoch; stopped in the middle, a checkpoint says that this is still to be done."""
+        seconds = self.clock.lap()
+        try:
+            self._stop_if_asked(progress)
+            val = self._validate(progress)
+        except Interrupted:
+            self._save(progress, measured=False)
+            raise
         train = running(progress.sums)
-        seconds = clock.lap()
-        val = None
-        if self.val_loader is not None:
-            measured = evaluate(self._predict, self.val_loader, self.model.classes)
-            val = {"loss": measured["loss"], "accuracy": measured["accuracy"], "recall": measured["macro_recall"]}
         if self.best.improve(progress.epoch, val or {"accuracy": 0.0, "loss": -progress.epoch}):
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.net.state_dict().items()}
         pictures = int(progress.sums["seen"].sum()) - self.seen_before
@@ -146,42 +169,79 @@ class Training:
         self.losses.append(train["loss"])
         self.run.log(**line)
         log.info(epoch_line(line, self.options.epochs))
-        clock.start_lap()
+        self.clock.start_lap()
 
-    def _predict(self, images: torch.Tensor) -> torch.Tensor:
-        self.objective.mode(train=False)
-        return self.model(images.to(self.device))
+    def _validate(self, progress: Progress) -> dict | None:
+        if self.val_loader is None:
+            return None
 
-    def _save(self, progress: Progress) -> None:
-        sums = {} if progress.epoch_done else progress.sums
-        facts = {"best": vars(self.best), "seconds": self.seconds, "losses": self.losses}
-        checkpoint.save(
-            self.run.folder / "checkpoints",
-            progress.step,
-            self.objective,
-            self.optimizer,
-            sums,
-            facts,
-            more={f"best.{name}": tensor for name, tensor in self.best_state.items()},
-        )
+        def predict(images: torch.Tensor) -> torch.Tensor:
+            self._stop_if_asked(progress)
+            self.objective.mode(train=False)
+            return self.model(images.to(self.device))
+
+        scores = evaluate(predict, self.val_loader, self.model.classes)
+        if not math.isfinite(scores["loss"]):
+            self._refuse(f"the validation loss is {scores['loss']}", progress)
+        return {"loss": scores["loss"], "accuracy": scores["accuracy"], "recall": scores["macro_recall"]}
+
+    def _refuse(self, what: str, progress: Progress) -> NoReturn:
+        epoch = -(-progress.step // len(self.train_loader))
+        raise NotFinite(what, step=progress.step - 1, epoch=epoch, lr=progress.lr)
+
+    def _save(self, progress: Progress, *, measured: bool = True) -> None:
+        """A checkpoint; sums at an epoch's end mean that the epoch is still to be measured."""
+        if not all_finite(self.objective.state_dict()):
+            self._refuse("a weight is not finite", progress)
+        start = time.perf_counter()
+        sums = {} if progress.epoch_done and measured else progress.sums
+        facts = {
+            "best": vars(self.best),
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "lr": progress.lr,
+            "environment": self.environment,
+        }
+        more = {f"best.{name}": tensor for name, tensor in self.best_state.items()}
+        snapshot = checkpoint.take(progress.step, self.objective, self.optimizer, sums, facts, more=more)
+        self.checkpoints.write(snapshot, took=time.perf_counter() - start)
 
     def _resume(self) -> tuple[int, dict]:
         """Steps done and sums of the epoch under way."""
-        found = checkpoint.newest(self.run.folder / "checkpoints", log.warning)
+        found = self.checkpoints.newest()
         if found is None:
             self.run.keep_metrics(0)
             return 0, {}
+        changed = differences(found.facts["environment"], self.environment)
+        sums = self._restore(found)
+        log.info("resumed at step %d of %d", found.step, len(self.train_loader) * self.options.epochs)
+        if changed:
+            log.warning("resumed, no longer bit-exact because %s", ", ".join(changed))
+        return found.step, sums
+
+    def _restore(self, found: checkpoint.Checkpoint) -> dict:
+        """Everything as it was at a checkpoint; measures its epoch where that was still to be done."""
+        per_epoch = len(self.train_loader)
         sums = checkpoint.restore(found, self.objective, self.optimizer)
         self.seen_before = int(sums["seen"].sum()) if sums else 0
-        self.best, self.seconds, self.losses = (
-            Best(**found.facts["best"]),
-            found.facts["seconds"],
-            found.facts["losses"],
-        )
+        self.best = Best(**found.facts["best"])
+        self.seconds, self.losses = found.facts["seconds"], found.facts["losses"]
         self.best_state = checkpoint.under(found.tensors, "best.")
-        self.run.keep_metrics(found.step // len(self.train_loader))
-        log.info("resumed at step %d of %d", found.step, len(self.train_loader) * self.options.epochs)
-        return found.step, sums
+        epochs, inside = divmod(found.step, per_epoch)
+        self.run.keep_metrics(epochs - bool(sums and not inside))
+        if sums and not inside:
+            self.clock = _Clock(self.seconds)
+            self._end_epoch(Progress(found.step, epochs, True, found.facts["lr"], sums))
+            return {}
+        return sums
+
+    def _bytes_of_checkpoint(self) -> int:
+        """About: the objective, the best weights, and at most two moments of every weight."""
+        states = [self.objective.state_dict(), self.model.net.state_dict()]
+        weights = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        moments = 1 if isinstance(self.optimizer, torch.optim.SGD) else 2
+        sizes = [tensor.nbytes for state in states for tensor in state.values()]
+        return sum(sizes) + moments * sum(weight.nbytes for weight in weights)
 
     def _finish(self) -> dict:
         """Keep the last weights beside the best, and put the best into the model."""
@@ -205,11 +265,11 @@ class Training:
 
 
 class _Clock:
-    """Time in training, time of an epoch, time since the last save."""
+    """Time in training, and of an epoch."""
 
     def __init__(self, before: float):
         self._before, self._start = before, time.perf_counter()
-        self._lap = self._saved = self._start
+        self._lap = self._start
 
     def total(self) -> float:
         return self._before + time.perf_counter() - self._start
@@ -220,11 +280,10 @@ class _Clock:
     def start_lap(self) -> None:
         self._lap = time.perf_counter()
 
-    def save_due(self) -> bool:
-        return time.perf_counter() - self._saved > SAVE_SECONDS
 
-    def saved(self) -> None:
-        self._saved = time.perf_counter()
+def all_finite(tensors: dict[str, torch.Tensor]) -> bool:
+    floats = [tensor for tensor in tensors.values() if tensor.is_floating_point()]
+    return all(bool(tensor.isfinite().all()) for tensor in floats)
 
 
 def evaluation_loader(pictures: Pictures) -> Loader:

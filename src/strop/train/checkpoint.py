@@ -1,4 +1,4 @@
-"""What resuming needs, as safetensors + JSON + sha256; written whole, the last two kept."""
+"""What resuming needs, as safetensors + JSON + sha256; written whole, the last few kept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..runs import write_json, write_whole
+from ..writing import write_json, write_whole
 
 KEPT = 2
 
@@ -31,8 +32,15 @@ class Checkpoint:
     facts: dict
 
 
-def save(
-    folder: Path,
+class Snapshot(NamedTuple):
+    """A checkpoint as bytes: training may go on while they are written."""
+
+    step: int
+    data: bytes
+    facts: dict
+
+
+def take(
     step: int,
     objective: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -40,39 +48,60 @@ def save(
     facts: dict,
     *,
     more: dict[str, Tensor],
-) -> None:
-    """Write one checkpoint; older ones than the last two are removed only after it is whole.
+) -> Snapshot:
+    """Copy what a checkpoint holds.
 
     Args:
         sums: the named parts of the epoch under way.
         facts: JSON that comes back with the checkpoint; `more`: tensors that do.
     """
-    folder.mkdir(exist_ok=True)
     tensors = {f"objective.{name}": tensor for name, tensor in objective.state_dict().items()}
     tensors |= {f"sums.{name}": tensor for name, tensor in sums.items()} | more
     for place, parameter in _parameters(optimizer):
         for name, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
                 tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(value)
-    name = f"step-{step:08d}"
-    data = write_tensors(folder / f"{name}.safetensors", tensors)
-    about = {"step": step, "facts": facts}
-    write_json(folder / f"{name}.json", about | {"sha256": _checksum(data, about)})
-    for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
-        old.unlink()
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    # The JSON is made now: what the caller changes meanwhile must not get into it.
+    return Snapshot(step, _serialise(tensors), json.loads(json.dumps(facts, allow_nan=False)))
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> bytes:
-    """Write a safetensors file whole; returns its bytes."""
-    data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    write_whole(path, data)
-    return data
+def write(folder: Path, snapshot: Snapshot, *, keep: int = KEPT, also: int | None = None) -> None:
+    """Write one checkpoint; older ones than the last `keep` are removed only after it is whole.
+
+    Args:
+        also: step of one that stays, however old it is.
+    Raises:
+        OSError: the disk is full or refuses; the checkpoints before stay.
+    """
+    folder.mkdir(exist_ok=True)
+    index = _index(folder, snapshot.step)
+    write_whole(index.with_suffix(".safetensors"), snapshot.data)
+    about = {"step": snapshot.step, "facts": snapshot.facts}
+    write_json(index, about | {"sha256": _checksum(snapshot.data, about)})
+    for old in _indices(folder)[keep:]:
+        if also is None or old != _index(folder, also):
+            _remove(old)
 
 
-def newest(folder: Path, warn) -> Checkpoint | None:
-    """The newest checkpoint whose checksum fits; a torn one is named and the one before it used."""
-    for index in sorted(folder.glob("step-*.json"), reverse=True):
+def save(folder: Path, *what, keep: int = KEPT, **more) -> None:
+    """`take` and `write` in one."""
+    write(folder, take(*what, **more), keep=keep)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file whole."""
+    write_whole(path, _serialise(tensors))
+
+
+def newest(folder: Path, warn, *, every: int = 1) -> Checkpoint | None:
+    """The newest checkpoint whose checksum fits; a torn one is named and the one before it used.
+
+    Args:
+        every: only checkpoints at multiples of this many steps count.
+    """
+    for index in _indices(folder):
+        if _step(index) % every:
+            continue
         try:
             about = json.loads(index.read_text())
             data = index.with_suffix(".safetensors").read_bytes()
@@ -95,15 +124,46 @@ def restore(checkpoint: Checkpoint, objective: torch.nn.Module, optimizer: torch
     return under(checkpoint.tensors, "sums.")
 
 
+def drop_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps, the newest first."""
+    for index in _indices(folder):
+        if _step(index) > step:
+            _remove(index)
+
+
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def _serialise(tensors: dict[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _index(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.json"
+
+
+def _indices(folder: Path) -> list[Path]:
+    """The JSON files of checkpoints, the newest first."""
+    return sorted((path for path in folder.glob("step-*.json") if path.stem[5:].isdecimal()), key=_step, reverse=True)
+
+
+def _step(index: Path) -> int:
+    return int(index.stem[5:])
+
+
+def _remove(index: Path) -> None:
+    """The JSON goes first: tensors without it are no checkpoint."""
+    index.unlink()
+    index.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
 def _checksum(data: bytes, about: dict) -> str:
     """sha256 over the tensors and what is written beside them."""
-    beside = json.dumps([about["step"], about["facts"]], sort_keys=True)
-    return hashlib.sha256(data + beside.encode()).hexdigest()
+    total = hashlib.sha256(data)
+    total.update(json.dumps([about["step"], about["facts"]], sort_keys=True).encode())
+    return total.hexdigest()
 
 
 def _parameters(optimizer: torch.optim.Optimizer):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.chance import key
-from ..errors import RunFailed
+from ..errors import NotFinite
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def fit(
         save_now: asked after every update; true makes the loop yield.
 
     Raises:
-        RunFailed: the loss is not finite.
+        NotFinite: the loss is NaN or infinite.
 
     Example:
         >>> for progress in fit(objective, loader, optimizer, epochs=2, schedule=lambda t: 1.0):
@@ -87,10 +87,7 @@ def fit(
                 loss = objective(batch.images.to(device), batch.targets.to(device))
             mean = loss.total / loss.weight
             if not torch.isfinite(mean):
-                raise RunFailed(
-                    f"the loss is {mean.item()} at step {step} (epoch {epoch + 1}, learning rate "
-                    f"{base[0] * factor:.3g}). Lower --lr, or train with --precision fp32."
-                )
+                raise NotFinite(f"the loss is {mean.item()}", step=step, epoch=epoch + 1, lr=base[0] * factor)
             optimizer.zero_grad(set_to_none=True)
             mean.backward()
             optimizer.step()
