@@ -18,6 +18,7 @@ from .cache import FORMAT, cache_folder, open_or_write, pack
 from .chance import key, permutation
 from .dataset import Data
 from .geometry import RandomCrop
+from .parts import Chunk, Parts
 from .stores import CachedSquares, MemoryPictures, PackedPictures, Pictures
 from .stream import FilePictures
 
@@ -155,8 +156,10 @@ class Loader:
         shuffle: a new order each epoch; False gives 0..N-1, untouched.
         drop_last: leave out the last, smaller batch. Without it a last batch of one picture joins the batch
             before when shuffling: batch norm can't train on a single one.
+        parts: how batches are cut; of each this process makes the shares that it holds. Random numbers stay those
+            of the pictures.
     Raises:
-        UserError: batch_size is out of range.
+        UserError: batch_size is out of range, or too small for the parts.
     """
 
     def __init__(
@@ -168,12 +171,14 @@ class Loader:
         augment: Callable | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
+        parts: Parts = Parts(),  # noqa: B008 (frozen)
     ):
         if batch_size < 1:
             raise UserError("batch_size", f"{batch_size} is too small. Write 1 or more.")
         if drop_last and batch_size > len(pictures):
             raise UserError("batch_size", f"{batch_size} is more than the {len(pictures)} pictures. Write less.")
-        self.pictures, self.batch_size, self.seed = pictures, batch_size, seed
+        parts.check(batch_size)
+        self.pictures, self.batch_size, self.seed, self.parts = pictures, batch_size, seed, parts
         self.augment = augment if shuffle else None
         self.shuffle = shuffle
         self._bounds = _cut(len(pictures), batch_size, drop_last, join_single=shuffle)
@@ -181,11 +186,16 @@ class Loader:
     def __len__(self) -> int:
         return len(self._bounds)
 
+    def cut(self, i: int) -> list[list[Chunk]]:
+        """How batch i of an epoch is cut: the chunks of each share that this process holds."""
+        start, stop = self._bounds[i]
+        return self.parts.of(stop - start)
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch number `epoch` from batch `start` on; closing the iterator ends its thread."""
         order = self._order(epoch)
-        parts = [order[slice(*bound)] for bound in self._bounds[start:]]
-        for indices, images in zip(parts, self._fetch(parts, epoch), strict=True):
+        held = [order[a:b][slice(*self.parts.rows(b - a))] for a, b in self._bounds[start:]]
+        for indices, images in zip(held, self._fetch(held, epoch), strict=True):
             if self.augment is not None:
                 images = self.augment(images, indices, self.seed, epoch)
             yield Batch(images, self.pictures.labels[indices], indices)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from ..augment import PRESETS, augmentations
 from ..config import Part, Strict, part_of, write_part
+from ..data.parts import Parts
 from ..distill import losses as distillation_losses
 from ..errors import UserError
 from ..models.freezing import read_stages
@@ -102,6 +103,12 @@ class TrainingOptions(Step):
 
     epochs: int = Field(12, ge=1, le=10_000, description="passes over the training pictures")
     batch_size: int = Field(128, ge=2, le=65_536, description="pictures an update")
+    accumulate: int = Field(
+        1, ge=1, le=1024, description="compute each batch in so many chunks, one after the other, in less memory"
+    )
+    virtual_ranks: int | None = Field(
+        None, description="shares of a batch, 2, 4, 8 ...: the same bits on as many processes, or fewer"
+    )
     optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="sgd (Nesterov 0.9), adam or adamw")
     lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.05 for sgd, else 0.001)")
     schedule: Literal["cosine", "constant", "exponential", "step"] = Field(
@@ -126,6 +133,15 @@ class TrainingOptions(Step):
     )
     keep: int = Field(2, ge=1, le=100, description="checkpoints that stay; a damaged one falls back on the one before")
 
+    @field_validator("virtual_ranks")
+    @classmethod
+    def _power_of_two(cls, value: int | None) -> int | None:
+        if value is not None and (value < 2 or value & (value - 1) or value > 1024):
+            raise ValueError(
+                f"{value} is not a power of two. Write 2, 4, 8 ... up to 1024, so that sums keep one order."
+            )
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _fill_lr(cls, raw: Any) -> Any:
@@ -135,6 +151,7 @@ class TrainingOptions(Step):
         return raw
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
+        Parts(self.virtual_ranks or 1, self.accumulate).check(self.batch_size)
         for role, parent in parents.items():
             require_model(parent, role)
         if "teacher" in parents:

@@ -13,6 +13,7 @@ import torch
 
 from ..augment import compose
 from ..data.load import Loader, Pictures
+from ..data.parts import Parts
 from ..errors import Interrupted, NotFinite
 from ..measure.evaluate import evaluate
 from ..measure.metrics import running
@@ -77,7 +78,10 @@ class Training:
         self.device, self.precision = device, precision
         self.objective = make_objective(self.model, options, teacher.to(device) if teacher else None)
         augment = compose([(part.name, part.options) for part in options.augment])
-        self.train_loader = Loader(train, batch_size=options.batch_size, seed=options.seed, augment=augment)
+        parts = Parts(options.virtual_ranks or 1, options.accumulate)
+        self.train_loader = Loader(
+            train, batch_size=options.batch_size, seed=options.seed, augment=augment, parts=parts
+        )
         self.val_loader = evaluation_loader(val) if val is not None else None
         self.optimizer = make_optimizer(self.model, options.optimizer, lr=options.lr, weight_decay=options.weight_decay)
         self.checkpoints = Checkpoints(

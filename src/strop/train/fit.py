@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..data.chance import key
 from ..errors import NotFinite
+from .gradient import batch_gradient
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def fit(
         objective: see `train.objective`; called with uint8 images and targets, gives a `Loss`.
         optimizer: its learning rates are those at factor 1; kept as `initial_lr` in its groups, where torch's own
             schedules keep them, so that an optimizer that has been in a loop can go into another.
-        loader: `len(loader)` updates an epoch; `loader.epoch(e, start)` iterates over batches.
+        loader: `len(loader)` updates an epoch; `loader.epoch(e, start)` iterates over batches; `loader.cut(i)` says how
+            batch i of an epoch is cut, see `data.parts`.
         schedule: the factor on the learning rate at a point of training in [0, 1).
         start: updates already done; `sums` belong to the epoch it lies in.
         precision: makes the context of the forward pass, e.g. autocast.
@@ -78,18 +79,15 @@ def fit(
     for epoch in range(start // per_epoch, epochs):
         first = max(start - epoch * per_epoch, 0)
         for step, batch in enumerate(loader.epoch(epoch, first), epoch * per_epoch + first):
-            torch.manual_seed(key(seed, "step", step))
             factor = schedule(step / (epochs * per_epoch))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
             objective.mode(train=True)
-            with precision():
-                loss = objective(batch.images.to(device), batch.targets.to(device))
+            shares = loader.cut(step - epoch * per_epoch)
+            loss = batch_gradient(objective, batch, shares, seed=seed, step=step, precision=precision)
             mean = loss.total / loss.weight
             if not torch.isfinite(mean):
                 raise NotFinite(f"the loss is {mean.item()}", step=step, epoch=epoch + 1, lr=base[0] * factor)
-            optimizer.zero_grad(set_to_none=True)
-            mean.backward()
             optimizer.step()
             if after_update:
                 after_update(base[0] * factor)
