@@ -100,9 +100,11 @@ def test_options_are_documented(registry, entry):
         assert re.search(rf"^\s+(\w+, )*{name}(, \w+)*: ", doc, re.MULTILINE), f"{name} is not under Args"
 
 
-@pytest.mark.parametrize("registry", [r for r in REGISTRIES.values() if "loss" in r.kind or r.kind == "regulariser"])
+@pytest.mark.parametrize(
+    "registry", [r for r in REGISTRIES.values() if "loss" in r.kind or r.kind in ("regulariser", "batch mixing")]
+)
 def test_objects_are_made_with_their_defaults(registry):
-    """A loss or a regulariser that requires no option is made without a word, and can be called."""
+    """A loss, a regulariser or a mixing that requires no option is made without a word, and can be called."""
     for entry in registry.entries().values():
         if all(option.default is not REQUIRED for option in entry.options.values()):
             assert callable(registry.get(entry.name)()), entry.name

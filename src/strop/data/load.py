@@ -19,6 +19,7 @@ from .chance import key, permutation
 from .dataset import Data
 from .geometry import RandomCrop
 from .parts import Chunk, Parts
+from .sampling import balanced_order
 from .stores import CachedSquares, MemoryPictures, PackedPictures, Pictures
 from .stream import FilePictures
 
@@ -154,6 +155,7 @@ class Loader:
         seed: of the order, the crop and the augmentation.
         augment: `augment(images, indices, seed, epoch)`, from `augment.compose`; not called without shuffle.
         shuffle: a new order each epoch; False gives 0..N-1, untouched.
+        sampling: "uniform", each picture once an epoch, or "balanced", each class equally often (`balanced_order`).
         drop_last: leave out the last, smaller batch. Without it a last batch of one picture joins the batch
             before when shuffling: batch norm can't train on a single one.
         parts: how batches are cut; of each this process makes the shares that it holds. Random numbers stay those
@@ -170,6 +172,7 @@ class Loader:
         seed: int,
         augment: Callable | None = None,
         shuffle: bool = True,
+        sampling: str = "uniform",
         drop_last: bool = False,
         parts: Parts = Parts(),  # noqa: B008 (frozen)
     ):
@@ -180,7 +183,7 @@ class Loader:
         parts.check(batch_size)
         self.pictures, self.batch_size, self.seed, self.parts = pictures, batch_size, seed, parts
         self.augment = augment if shuffle else None
-        self.shuffle = shuffle
+        self.shuffle, self.sampling = shuffle, sampling
         self._bounds = _cut(len(pictures), batch_size, drop_last, join_single=shuffle)
 
     def __len__(self) -> int:
@@ -225,6 +228,8 @@ class Loader:
 
     def _order(self, epoch: int) -> torch.Tensor:
         n = len(self.pictures)
+        if self.shuffle and self.sampling == "balanced":
+            return torch.from_numpy(balanced_order(self.pictures.labels.numpy(), self.seed, epoch))
         return torch.from_numpy(permutation(n, key(self.seed, "order", epoch))) if self.shuffle else torch.arange(n)
 
 

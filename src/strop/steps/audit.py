@@ -14,7 +14,7 @@ from ..augment import PRESETS
 from ..config import Strict
 from ..errors import UserError
 from ..runs import check_new_file, check_new_folder
-from .options import Augment
+from .parts import Augment, split_mixing
 
 if TYPE_CHECKING:
     from ..audit.findings import Findings
@@ -92,7 +92,10 @@ class Audit(Strict):
         data = open_data(self.data, validation="0%")
         train = pictures(data, "train", size=data.natural_size or PREVIEW_PIXELS, channels=data.channels)
         chosen = torch.linspace(0, len(train) - 1, min(PREVIEW_PICTURES, len(train))).long()
-        parts = [(part.name, part.options) for part in self.augment]
+        alone, mixing = split_mixing(self.augment)
+        if mixing:
+            log.info("preview: without %s, which mix the pictures of a batch", ", ".join(part.name for part in mixing))
+        parts = [(part.name, part.options) for part in alone]
         names = [data.classes[label] for label in train.labels[chosen]]
         preview_grid(train.batch(chosen), chosen, parts, Path(self.preview), seed=self.seed, names=names)
         return Path(self.preview)

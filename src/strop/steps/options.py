@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
-from ..augment import PRESETS, augmentations
-from ..config import Part, Strict, part_of, write_part
+from ..augment import PRESETS
+from ..config import Strict, part_of
 from ..data.parts import Parts
 from ..distill import losses as distillation_losses
 from ..errors import UserError
@@ -15,6 +15,8 @@ from ..models.freezing import read_stages
 from ..runs import Run
 from ..sparsify import regularisers
 from ..train.losses import losses
+from ..train.weights import check_class_weights
+from .parts import Augment, ClassWeights
 from .step import Step, require_model
 
 DEFAULT_LR = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3}
@@ -72,27 +74,6 @@ def _read_data(value: Any) -> Any:
 DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
 
 
-def _read_augment(value: Any) -> tuple[Part, ...]:
-    """A preset, or augmentations with their options: a list, or text joined by "+"."""
-    from pydantic import TypeAdapter, ValidationError
-
-    if isinstance(value, str) and value in PRESETS:
-        value = PRESETS[value]
-    items = value.split("+") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
-    try:
-        return TypeAdapter(tuple[part_of(augmentations), ...]).validate_python(tuple(items))
-    except ValidationError as error:
-        reasons = " ".join(str(item["ctx"]["error"]) for item in error.errors())
-        raise ValueError(f"{reasons} Presets: {', '.join(PRESETS)}.") from None
-
-
-Augment = Annotated[
-    tuple[Part, ...],
-    BeforeValidator(_read_augment),
-    PlainSerializer(lambda parts: [write_part(part) for part in parts]),
-]
-
-
 StagesField = Annotated[tuple[str, ...], BeforeValidator(read_stages), PlainSerializer(list)]
 
 
@@ -117,7 +98,13 @@ class TrainingOptions(Step):
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the training with rising learning rate")
     weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
     loss: part_of(losses) = Field("cross-entropy", validate_default=True, description="loss on the labels")
-    augment: Augment = Field("light", validate_default=True, description=f"{', '.join(PRESETS)}, or names joined by +")
+    class_weights: ClassWeights = Field("none", description="none, balanced, effective, or a table: cat=2,dog=0.5")
+    sampling: Literal["uniform", "balanced"] = Field(
+        "uniform", description="uniform: each picture once an epoch; balanced: each class equally often"
+    )
+    augment: Augment = Field(
+        "light", validate_default=True, description=f"{', '.join(PRESETS)}, or names joined by +: light+mixup:alpha=0.2"
+    )
     distill: part_of(distillation_losses, optional=True) = Field(
         None, description="loss on the teacher's answers, e.g. kd:temperature=2"
     )
@@ -154,6 +141,7 @@ class TrainingOptions(Step):
         Parts(self.virtual_ranks or 1, self.accumulate).check(self.batch_size)
         for role, parent in parents.items():
             require_model(parent, role)
+        check_class_weights(self.class_weights, data.classes)
         if "teacher" in parents:
             from .data import same_classes
 

@@ -30,6 +30,7 @@ from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
 from .objective import make_objective, make_part
 from .options import TrainingOptions
+from .parts import split_mixing
 from .saving import Checkpoints
 from .step import log
 
@@ -76,11 +77,15 @@ class Training:
     ):
         self.run, self.model, self.options = run, model.to(device, memory_format=torch.channels_last), options
         self.device, self.precision = device, precision
-        self.objective = make_objective(self.model, options, teacher.to(device) if teacher else None)
-        augment = compose([(part.name, part.options) for part in options.augment])
-        parts = Parts(options.virtual_ranks or 1, options.accumulate)
+        self.objective = make_objective(self.model, options, teacher.to(device) if teacher else None, train.labels)
+        augment = compose([(part.name, part.options) for part in split_mixing(options.augment)[0]])
         self.train_loader = Loader(
-            train, batch_size=options.batch_size, seed=options.seed, augment=augment, parts=parts
+            train,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            augment=augment,
+            sampling=options.sampling,
+            parts=Parts(options.virtual_ranks or 1, options.accumulate),
         )
         self.val_loader = evaluation_loader(val) if val is not None else None
         self.optimizer = make_optimizer(self.model, options.optimizer, lr=options.lr, weight_decay=options.weight_decay)
