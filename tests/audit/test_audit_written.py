@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from strop.audit import audit, read_exclusions, write_audit, write_exclusions
+from strop.audit import audit, write_audit, write_exclusions
 from strop.audit.findings import Findings, Item, make_finding
 from strop.audit.kinds import KINDS
+from strop.data import read_exclusions
 from strop.errors import UserError
 from strop.steps.audit import Audit
 

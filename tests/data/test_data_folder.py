@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strop.data.dataset import open_data
 from strop.data.source import open_source
 from strop.errors import UserError
 
@@ -173,13 +174,20 @@ def test_a_class_that_train_does_not_have(tmp_path):
     assert "'test/dgo' is a class that train does not have. Did you mean 'dog'?" in problem(tmp_path)
 
 
+def unreadable(root) -> str:
+    with pytest.raises(UserError) as caught:
+        open_data(str(root))
+    assert str(root) in caught.value.where
+    return str(caught.value)
+
+
 def test_files_that_are_no_pictures_are_explained(tmp_path):
     paint(tmp_path, "a/1.png", "b/2.png")
     (tmp_path / "a/empty.jpg").write_bytes(b"")
     (tmp_path / "a/page.jpg").write_text("<!DOCTYPE html><html><body>404</body></html>")
     (tmp_path / "a/pointer.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
     (tmp_path / "a/text.jpg").write_text("hello")
-    text = problem(tmp_path)
+    text = unreadable(tmp_path)
     assert "'a/empty.jpg' is no picture: it is empty (0 bytes)" in text
     assert "'a/page.jpg' is no picture: it is an HTML page" in text
     assert "'a/pointer.png' is no picture: it is a Git LFS pointer, not the picture; run git lfs pull" in text
@@ -190,8 +198,9 @@ def test_many_files_that_are_no_pictures_are_counted(tmp_path):
     paint(tmp_path, "a/1.png", "b/2.png")
     for i in range(12):
         (tmp_path / "b" / f"bad{i:02d}.jpg").write_text("hello")
-    text = problem(tmp_path)
-    assert text.count("is no picture") == 5 and "... and 7 more; 12 files in all are no pictures" in text
+    text = unreadable(tmp_path)
+    assert text.count("is no picture") == 5 and "12 of 14 training pictures" in text
+    assert "... and 7 more" in text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")

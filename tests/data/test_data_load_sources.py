@@ -189,7 +189,7 @@ def test_broken_pictures_are_named_by_every_source(tmp_path, source, crop, cache
             photo(60, 50, i + ord(name)).save(root / name / f"{i}.jpg", quality=95)
     for name in ("a/1.jpg", "b/2.jpg"):
         (root / name).write_bytes((root / name).read_bytes()[:900])
-    data = open_data(str(root), validation="0%")
+    data = open_data(str(root), validation="0%", max_unreadable=None)
     with pytest.raises(UserError) as caught:
         made = pictures(data, "train", size=16, channels=3, source=source, crop=crop)
         list(Loader(made, batch_size=8, seed=0).epoch(0))

@@ -9,7 +9,7 @@ CODE = """
 import resource, sys, time
 from pathlib import Path
 import numpy as np, scipy.sparse.csgraph
-from strop.data import dataset, files
+from strop.data import dataset, files, quarantine
 from strop.data.chance import key, permutation
 from strop.data.packed import PackedNames
 from strop.data.source import FileSplit, Source
@@ -24,10 +24,11 @@ split = FileSplit(Path("/simulated"), names, np.repeat(np.arange(k), per), stamp
 source = Source("simulated", "/simulated", tuple(f"n{c:08d}" for c in range(k)), {"train": split})
 
 class Store:
-    def __init__(self, root): pass
+    def __init__(self, *args, **kwargs): pass
     def find(self, stamps): return np.ones(len(stamps), bool), content
 
-files.HashStore, dataset._look_at = Store, lambda split: (3, None)
+files.HashStore = quarantine.HashStore = Store
+dataset._look_at = lambda split: (3, None)
 start = time.process_time()
 data = dataset.open_data(source)
 opened = time.process_time() - start

@@ -36,7 +36,7 @@ def test_data_truncated_jpeg(strop, two_classes, picture, tmp_path):
     (two_classes / "rows" / "cut.jpg").write_bytes(data[: len(data) * 2 // 3])
     outcome = strop("train", "data", *FAST)
     assert outcome.code == 2
-    assert "rows/cut.jpg: can't be decoded" in outcome.err and "Replace or remove" in outcome.err
+    assert "'rows/cut.jpg' can't be decoded" in outcome.err and "Replace or remove" in outcome.err
     assert files_below(tmp_path / "runs") == []
 
 

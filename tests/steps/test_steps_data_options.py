@@ -1,6 +1,7 @@
 """What the data options of a training do, and the audit as a command, in-process."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -122,3 +123,19 @@ def test_the_colour_below_transparent_parts_goes_with_the_model(tmp_path, monkey
 def test_a_colour_that_is_none_is_refused(folder, tmp_path, capsys):
     assert train(tmp_path / "run", folder, "--alpha", "pinkish")[0] == 2
     assert "'pinkish' is no colour. Write white, black or one as '#ff8000'." in capsys.readouterr().err
+
+
+def test_unreadable_pictures_change_nothing_but_data_json(folder, tmp_path, capsys):
+    """The weights are those of a training without the broken file, bit by bit; prune keeps the list."""
+    shutil.copytree(folder, tmp_path / "set")
+    train(tmp_path / "whole", tmp_path / "set")
+    (tmp_path / "set" / "cat" / "05b.png").write_bytes((folder / "cat" / "05.png").read_bytes()[:700])
+    code, _ = train(tmp_path / "stopped", tmp_path / "set")
+    assert code == 2 and "1 of 91 training pictures can't be read" in capsys.readouterr().err
+    _, about = train(tmp_path / "left-out", tmp_path / "set", "--max-unreadable", "2%")
+    assert list(about["unreadable"]) == ["cat/05b.png"]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "left-out")]
+    assert weights[0] == weights[1]
+    words = ["prune", str(tmp_path / "left-out"), "--params", "50%", "--epochs", "1", "--out", str(tmp_path / "small")]
+    assert main(words) == 0
+    assert json.loads((tmp_path / "small" / "data.json").read_text())["unreadable"] == about["unreadable"]

@@ -16,7 +16,6 @@ _PUBLIC = {
     "Findings": "findings",
     "Item": "findings",
     "write_exclusions": "exclusions",
-    "read_exclusions": "exclusions",
 }
 __all__ = [*_PUBLIC]
 

@@ -9,7 +9,6 @@ from ..errors import UserError
 from .findings import Finding, Findings, show_plain
 
 _BROKEN = ("empty-file", "not-a-picture", "truncated", "corrupt", "too-large", "unreadable")
-_LARGEST = 500_000_000
 
 
 def choose_exclusions(findings: Findings) -> dict[str, str]:
@@ -63,26 +62,6 @@ def write_exclusions(findings: Findings, path: Path) -> int:
     except OSError as error:
         raise UserError(str(path), f"can't be written ({error.strerror}). Choose another place.") from None
     return len(chosen)
-
-
-def read_exclusions(path: Path) -> dict[str, str]:
-    """The pictures of an exclusion list and their reasons. Raises UserError with the line that is wrong."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise UserError(str(path), f"has more than {_LARGEST:,} bytes. Is it an exclusion list of strop audit?")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(str(path), f"can't be read ({error}). Give a list that strop audit --fix wrote.") from None
-    found = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, reason = line.partition("\t")
-        try:
-            found[json.loads(name) if name.startswith('"') else name] = reason
-        except (ValueError, TypeError):
-            raise UserError(f"{path}:{number}", f"{name[:60]!r} is no quoted path. Write the path as it is.") from None
-    return found
 
 
 def _quote(name: str) -> str:

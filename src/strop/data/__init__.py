@@ -17,6 +17,7 @@ _PUBLIC = {
     "open_data": "dataset",
     "open_again": "dataset",
     "parse_fraction": "dataset",
+    "read_exclusions": "exclusions",
     "choose_validation": "split",
     "fit_square": "geometry",
     "read_pixels": "picture",

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..errors import UserError
 from .classes import read_classes, select_classes
 from .divide import divide
+from .exclusions import leave_out
 from .files import hash_all
 from .hashes import HASH_BYTES
 from .packed import Members, PackedNames
 from .picture import WHITE, parse_colour
-from .source import Source, Split, open_source
+from .quarantine import refuse_no_pictures, set_apart
+from .source import SPLITS, Source, Split, open_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +48,7 @@ class Data:
         test: how the test pictures were chosen, in words.
         choice: `share`, `seed`, `test`, `fold` and `classes` that give the same split again.
         alpha: the colour below transparent parts.
+        unreadable: training pictures that are left out because they can't be read, and why.
     """
 
     source: Source
@@ -59,6 +62,7 @@ class Data:
     test: str
     choice: dict[str, Any]
     alpha: str = WHITE
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,6 +106,7 @@ class Data:
             "counts": counts,
             "validation": {"rule": self.validation, **self.choice, "names": list(self.names("val"))},
             "test": {"rule": self.test} | ({"names": list(self.names("test"))} if chosen else {}),
+            "unreadable": self.unreadable,
         }
 
     def _count(self, split: str) -> dict[str, int]:
@@ -117,6 +122,8 @@ def open_data(
     fold: str | None = None,
     classes: str | Path | Sequence[str] | None = None,
     kept: Mapping[str, Sequence[str]] | None = None,
+    unreadable: Mapping[str, str] | None = None,
+    max_unreadable: str | float | None = "1%",
     input_size: int | None = None,
     alpha: str = WHITE,
     seed: int = 0,
@@ -134,11 +141,15 @@ def open_data(
         classes: use these only: a list, or a text file with one name a line.
         kept: names of the pictures in "val" and "test" when the set was divided before. They and their copies stay
             there, all others are in train.
+        unreadable: training pictures left out before, and why; then nothing is checked.
+        max_unreadable: share of the training pictures that may turn out unreadable; these are left out, named in the
+            log and kept in `Data.unreadable`. One in the source's own val is an error. None: nothing is checked, and
+            a broken picture is an error when it is due.
         input_size: side in pixels that the model will get; >= 1.
         alpha: what transparent parts are laid on: "white", "black" or "#rrggbb".
         seed: of the choice.
     Raises:
-        UserError: the source can't be opened, or an argument is wrong.
+        UserError: the source can't be opened, too much of it can't be read, or an argument is wrong.
 
     Example:
         >>> data = open_data("fashion-mini", validation="5%")
@@ -151,9 +162,16 @@ def open_data(
         raise UserError("data.input_size", f"'{input_size}' is no side in pixels. Write a whole number such as 224.")
     parse_colour(alpha)
     chosen = None if classes is None else read_classes(classes)
+    limit = None
+    if unreadable is None and max_unreadable is not None:
+        limit = parse_fraction(max_unreadable, "data.max_unreadable")
     opened = open_source(source) if isinstance(source, str) else source
+    opened = leave_out(opened, unreadable)[0] if unreadable else opened
     opened = opened if chosen is None else select_classes(opened, chosen)
+    refuse_no_pictures(opened, *(SPLITS if limit is None else ("val", "test")))
     hashes = hash_all(opened.splits)
+    if limit is not None:
+        opened, hashes, unreadable = set_apart(opened, hashes, limit)
     channels, natural_size = _look_at(opened.splits["train"])
     splits, rules = divide(opened, hashes["train"], shares, number, kept or {}, seed)
     choice = {"share": shares["val"], "seed": seed, "test": shares["test"], "fold": fold}
@@ -169,6 +187,7 @@ def open_data(
         rules["test"],
         {**choice, "classes": None if chosen is None else list(opened.classes)},
         alpha,
+        dict(unreadable or {}),
     )
 
 
@@ -187,6 +206,7 @@ def open_again(about: Mapping[str, Any], *, input_size: int | None = None) -> Da
         fold=choice.get("fold"),
         classes=choice.get("classes"),
         kept=kept,
+        unreadable=about.get("unreadable", {}),
         input_size=input_size,
         alpha=about.get("alpha", WHITE),
         seed=choice["seed"],

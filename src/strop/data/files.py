@@ -29,9 +29,11 @@ def open_files(
     groups: PackedNames | None = None,
     store: HashStore | None = None,
 ) -> tuple[FileSplit, Iterator[tuple[int, str]]]:
-    """Make a split, and look at its files while the second result is read: (place, what is wrong), nothing if all is.
+    """Make a split, and look at its files while the second result is read: (place, what is wrong).
 
-    A file whose content is remembered and that has not changed since is not opened again.
+    A file that can be read and is no picture by its first bytes is not among these: it stands in the split's
+    `no_pictures`, because what becomes of it is decided with those that can't be decoded. A file whose content is
+    remembered and that has not changed since is not opened again.
 
     Args:
         root, names, labels, paths, groups: as for `FileSplit`.
@@ -47,21 +49,20 @@ def open_files(
 
 def _look(split: FileSplit, kinds: np.ndarray, known: np.ndarray) -> Iterator[tuple[int, str]]:
     for i in (~known).nonzero()[0].tolist():
-        reason = _KINDS[kinds[i]] or _explain(split, i)
+        reason = _KINDS[kinds[i]]
+        if reason is None and any("\ud800" <= letter <= "\udfff" for letter in split.paths[i]):
+            reason = "its name is not UTF-8; rename it"
+        if reason is None:
+            try:
+                with split.open(i) as opened:
+                    no_picture = explain_no_picture(opened.read(HEAD_BYTES))
+            except OSError as error:
+                reason = f"it can't be read ({error.strerror or error})"
+            else:
+                if no_picture:
+                    split.no_pictures[i] = no_picture
         if reason:
             yield i, reason
-
-
-def _explain(split: FileSplit, i: int) -> str | None:
-    """Sniff the first bytes now: a text file called .jpg must not stop a training an hour later."""
-    path = split.paths[i]
-    if any("\ud800" <= letter <= "\udfff" for letter in path):
-        return "its name is not UTF-8; rename it"
-    try:
-        with open(os.path.join(split.root, path), "rb") as opened:
-            return explain_no_picture(opened.read(HEAD_BYTES))
-    except OSError as error:
-        return f"it can't be read ({error.strerror or error})"
 
 
 def hash_all(splits: Mapping[str, Split]) -> dict[str, np.ndarray]:

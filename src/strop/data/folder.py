@@ -29,8 +29,8 @@ class _Scan:
 
     root: Path
     problems: list[str] = field(default_factory=list)
-    not_pictures: list[str] = field(default_factory=list)
-    count: int = 0  # of files that are no pictures; the first few are in the list
+    not_opened: list[str] = field(default_factory=list)
+    count: int = 0  # of files that can't be opened; the first few are in the list
 
     def name(self, path: Path) -> str:
         return unicodedata.normalize("NFC", path.relative_to(self.root).as_posix())
@@ -51,7 +51,7 @@ def open_folder(root: Path, name: str | None = None, only: Sequence[str] = SPLIT
         only: the splits to look at, of train, val and test.
     Raises:
         UserError: with all problems at once: no class folders, an empty class, a class that train does not have,
-            a file that is no picture, a link that leads out of the folder.
+            a file that can't be opened, a link that leads out of the folder.
     """
     root = root.resolve()
     scan = _Scan(root)
@@ -155,10 +155,9 @@ def _make_split(scan: _Scan, by_class: dict[str, PackedNames], classes: list[str
     split, wrong = open_files(scan.root, names, labels, paths=paths, store=store)
     for i, reason in wrong:
         scan.count += 1
-        if len(scan.not_pictures) < _SHOWN:
+        if len(scan.not_opened) < _SHOWN:
             shown = names[i].encode(errors="replace").decode()
-            verb = ":" if reason.startswith("its name") else " is no picture:"
-            scan.not_pictures.append(f"'{shown}'{verb} {reason}")
+            scan.not_opened.append(f"'{shown}': {reason}")
     return split
 
 
@@ -228,9 +227,9 @@ def _raise_flat(scan: _Scan) -> None:
 
 
 def _raise_problems(scan: _Scan) -> None:
-    wrong = list(scan.not_pictures)
+    wrong = list(scan.not_opened)
     if scan.count > len(wrong):
-        wrong.append(f"... and {scan.count - len(wrong)} more; {scan.count} files in all are no pictures")
+        wrong.append(f"... and {scan.count - len(wrong)} more; {scan.count} files in all can't be opened")
     problems = scan.problems[:_MOST_PROBLEMS]
     if len(scan.problems) > _MOST_PROBLEMS:
         problems.append(f"... and {len(scan.problems) - _MOST_PROBLEMS} more problems of this kind")

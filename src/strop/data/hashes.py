@@ -1,7 +1,8 @@
-"""Content hashes of files, remembered between runs: a million pictures are read once, not at every command.
+"""What was found out about files, remembered between runs: a million pictures are read once, not at every command.
 
-What is remembered is (path, size, time of change) -> hash, one file a data folder in $STROP_CACHE/hashes. It only
-saves time: a file that is damaged, missing or can't be written is as good as none.
+Hashes are kept by (path, size, time of change), everything else by hash; one file a data folder in
+$STROP_CACHE/hashes, and one in a folder beside it for each other kind. It only saves time: a file that is damaged,
+missing or can't be written is as good as none.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 HASH_BYTES = 16
 LIMIT_BYTES = 1_000_000_000
-_MAGIC = b"strop hashes 1\n\0"
-_HEAD = len(_MAGIC) + HASH_BYTES
+_MAGIC_BYTES = 16
+_HEAD = _MAGIC_BYTES + HASH_BYTES
 _SPARE = 1_000_000
 # A file changed this shortly before it was looked at may change again within the clock's grain, at equal size.
 _RESTLESS_NS = 2_000_000_000
@@ -60,22 +61,26 @@ def stamp_files(root: str, paths: Iterable[bytes]) -> tuple[np.ndarray, np.ndarr
 
 
 class HashStore:
-    """The remembered hashes of the files below one folder.
+    """What is remembered of the files below one folder: by their stamps their hashes, or values of another kind.
 
     Args:
         root: the data folder; its absolute path names the file in the cache.
+        kind: "hashes", or what else is remembered: the folder's name, at most 7 letters.
+        width: bytes of a value.
+        version: of what made the values; those of another version are not found.
     """
 
-    def __init__(self, root: Path):
-        name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=HASH_BYTES).hexdigest()
-        self.file = cache_home() / "hashes" / f"{name}.hashes"
-        self._rows = _read(self.file)
+    def __init__(self, root: Path, kind: str = "hashes", *, width: int = HASH_BYTES, version: str = ""):
+        name = hashlib.blake2b(os.fsencode(root.resolve()) + version.encode(), digest_size=HASH_BYTES).hexdigest()
+        self.file = cache_home() / kind / f"{name}.{kind}"
+        self._magic = f"strop {kind} 1\n".encode().ljust(_MAGIC_BYTES, b"\0")
+        self._rows = _read(self.file, self._magic, HASH_BYTES + width)
 
     def find(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Shape: stamps (N, 16); returns known (N,) bool and hashes (N, 16) uint8, zeros where not known."""
+        """Shape: stamps (N, 16); returns known (N,) bool and values (N, width) uint8, zeros where not known."""
         import numpy as np
 
-        hashes = np.zeros((len(stamps), HASH_BYTES), np.uint8)
+        hashes = np.zeros((len(stamps), self._rows.shape[1] - HASH_BYTES), np.uint8)
         if not len(self._rows) or not len(stamps):
             return np.zeros(len(stamps), bool), hashes
         keys, wanted = _halves(self._rows), _halves(stamps)
@@ -86,7 +91,7 @@ class HashStore:
         return known, hashes
 
     def keep(self, stamps: np.ndarray, hashes: np.ndarray) -> None:
-        """Remember these hashes, and as many older ones again; silently nothing where the cache can't be written."""
+        """Remember these values, and as many older ones again; silently nothing where the cache can't be written."""
         import numpy as np
 
         new = np.concatenate([stamps, hashes], axis=1)[stamps.any(axis=1)]
@@ -99,17 +104,17 @@ class HashStore:
         body = memoryview(self._rows).cast("B")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.file, b"".join([_MAGIC, _digest(body), body]))
+            write_whole(self.file, b"".join([self._magic, _digest(body), body]))
             _make_room(self.file)
         except OSError:
             return
 
 
-def _read(file: Path) -> np.ndarray:
-    """The rows of a cache file, stamp and hash side by side; none where it is missing, damaged or absurdly large."""
+def _read(file: Path, magic: bytes, width: int) -> np.ndarray:
+    """The rows of a cache file, stamp and value side by side; none where it is missing, damaged or absurdly large."""
     import numpy as np
 
-    none = np.zeros((0, 2 * HASH_BYTES), np.uint8)
+    none = np.zeros((0, width), np.uint8)
     try:
         if file.stat().st_size > LIMIT_BYTES:
             return none
@@ -117,14 +122,16 @@ def _read(file: Path) -> np.ndarray:
     except OSError:
         return none
     body = memoryview(data)[_HEAD:]
-    if data[: len(_MAGIC)] != _MAGIC or len(body) % (2 * HASH_BYTES) or data[len(_MAGIC) : _HEAD] != _digest(body):
+    if data[:_MAGIC_BYTES] != magic or len(body) % width or data[_MAGIC_BYTES:_HEAD] != _digest(body):
         return none
-    return np.frombuffer(body, np.uint8).reshape(-1, 2 * HASH_BYTES)
+    return np.frombuffer(body, np.uint8).reshape(-1, width)
 
 
 def _make_room(newest: Path) -> None:
     """Remove our oldest files until the folder is within its limit; others' files are not looked at."""
-    ours = (path for path in newest.parent.glob("*.hashes") if len(path.stem) == 2 * HASH_BYTES and path != newest)
+    ours = (
+        path for path in newest.parent.glob(f"*{newest.suffix}") if len(path.stem) == 2 * HASH_BYTES and path != newest
+    )
     files = [(path.stat(), path) for path in ours]
     total = newest.stat().st_size + sum(state.st_size for state, _ in files)
     for state, path in sorted(files, key=lambda pair: pair[0].st_mtime_ns):

@@ -34,7 +34,7 @@ def open_listed(root: Path, rows: Mapping[str, Sequence[tuple[str, int]]]) -> di
         ordered = sorted(listed)
         labels = np.array([label for _, label in ordered], np.int64)
         splits[split], wrong = open_files(root, PackedNames(name for name, _ in ordered), labels, store=store)
-        found = [f"'{ordered[i][0]}': {reason}" for i, reason in wrong]
+        found = [f"'{ordered[i][0]}': {reason}" for i, reason in sorted([*wrong, *splits[split].no_pictures.items()])]
         if found:
             more = [f"... and {len(found) - _SHOWN} more; {len(found)} in all"] if len(found) > _SHOWN else []
             raise UserError(f"{root}, {split}", *found[:_SHOWN], *more, "Fetch the set again.")

@@ -85,6 +85,7 @@ class FileSplit(EncodedSplit):
         paths: the relative paths as the file system spells them; None where they are the names.
         groups: as in `Split`.
         stamps: (N, 16) uint8, the files' state when they were looked at (`hashes.stamp_files`); None if they were not.
+        no_pictures: place of a file that is none by its first bytes, and what it is; filled by `files.open_files`.
     """
 
     def __init__(
@@ -96,8 +97,10 @@ class FileSplit(EncodedSplit):
         paths: PackedNames | None = None,
         groups: PackedNames | None = None,
         stamps: np.ndarray | None = None,
+        no_pictures: dict[int, str] | None = None,
     ):
         self.root, self.names, self.labels, self.groups, self.stamps = root, names, labels, groups, stamps
+        self.no_pictures = {} if no_pictures is None else no_pictures
         self.paths = names if paths is None else paths
 
     def open(self, i: int) -> BinaryIO:
@@ -114,7 +117,13 @@ class FileSplit(EncodedSplit):
             paths=None if self.paths is self.names else self.paths.take(indices),
             groups=None if self.groups is None else self.groups.take(indices),
             stamps=None if self.stamps is None else self.stamps[indices],
+            no_pictures=self._take_no_pictures(indices),
         )
+
+    def _take_no_pictures(self, indices: np.ndarray) -> dict[int, str]:
+        if not self.no_pictures:
+            return {}
+        return {at: self.no_pictures[i] for at, i in enumerate(indices.tolist()) if i in self.no_pictures}
 
 
 class ArraySplit:

@@ -89,7 +89,7 @@ class Audit(Strict):
         from ..data.dataset import open_data
         from ..data.load import pictures
 
-        data = open_data(self.data, validation="0%")
+        data = open_data(self.data, validation="0%", max_unreadable=None)
         train = pictures(data, "train", size=data.natural_size or PREVIEW_PIXELS, channels=data.channels)
         chosen = torch.linspace(0, len(train) - 1, min(PREVIEW_PICTURES, len(train))).long()
         alone, mixing = split_mixing(self.augment)

@@ -37,7 +37,8 @@ class Evaluate(Step):
             return reopen(parents["parent"])
         about = parents["parent"].data["validation"]
         alpha = parents["parent"].data.get("alpha", "white")
-        data = open_data(self.data, validation=about["share"], seed=about["seed"], alpha=alpha)
+        options = {"validation": about["share"], "seed": about["seed"], "alpha": alpha}
+        data = open_data(self.data, max_unreadable=None, **options)
         same_classes(parents["parent"], data)
         return data
 

@@ -43,6 +43,9 @@ class DataConfig(Strict):
         "0%", description="share put aside as test pictures, where the set has none of its own"
     )
     fold: str | None = Field(None, description="cross-validation: 2/5 validates on the second of five parts")
+    max_unreadable: Annotated[str, BeforeValidator(_read_share)] = Field(
+        "1%", description="share of train that is left out where it can't be read; above it the run stops"
+    )
     classes: list[str] | str | None = Field(None, description="only these: names, or a text file with a name a line")
     input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")
     alpha: Annotated[str, BeforeValidator(_read_colour)] = Field(

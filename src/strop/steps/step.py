@@ -21,6 +21,7 @@ log = logging.getLogger("strop")
 ROOT = Path("runs")
 MOVED = "where the pictures are now, if they were moved"
 NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep"}
+DATA_NOT_IN_KEY = {"source", "max_unreadable"}  # what these lead to is in the fingerprint
 
 
 class Step(Strict):
@@ -78,7 +79,7 @@ class Step(Strict):
         }
         about_data = settings.pop("data", None)
         if isinstance(about_data, dict):
-            settings["data"] = {name: value for name, value in about_data.items() if name != "source"}
+            settings["data"] = {name: value for name, value in about_data.items() if name not in DATA_NOT_IN_KEY}
         hashes = {role: parent.model_hash() for role, parent in parents.items()}
         return runs.digest(self.verb, settings, hashes, data.fingerprint if data is not None else None)
 
