@@ -14,22 +14,22 @@ from strop.deploy.runtime import OnnxModel
 from strop.train.smallmaps import MAX_POSITIONS, MIN_CHANNELS, fast_small_maps, fits, small_map_conv
 
 SHAPES = [
-    (height, width, stride, padding)
-    for height, width, stride, padding in itertools.product(range(1, 5), range(1, 5), (1, 2), (0, 1))
-    if min(height, width) + 2 * padding >= 3
+    (size, height, width, stride, padding)
+    for size, height, width, stride, padding in itertools.product((1, 3), range(1, 5), range(1, 5), (1, 2), (0, 1))
+    if padding < size <= min(height, width) + 2 * padding
 ]
 
 
 @pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize(("height", "width", "stride", "padding"), SHAPES)
-def test_equals_conv2d(height, width, stride, padding, biased):
+@pytest.mark.parametrize(("size", "height", "width", "stride", "padding"), SHAPES)
+def test_equals_conv2d(size, height, width, stride, padding, biased):
     """Values and all gradients in float64, over every small size, stride and padding."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape):
         return torch.randn(*shape, dtype=torch.float64, generator=generator, requires_grad=True)
 
-    leaves = [draw(3, 5, height, width), draw(7, 5, 3, 3)] + ([draw(7)] if biased else [])
+    leaves = [draw(3, 5, height, width), draw(7, 5, size, size)] + ([draw(7)] if biased else [])
     images, weight, bias = (*leaves, None)[:3]
     fast = small_map_conv(images, weight, bias, stride=stride, padding=padding)
     exact = F.conv2d(images, weight, bias, stride=stride, padding=padding)
@@ -64,7 +64,9 @@ class Doubled(nn.Conv2d):
     [
         (deep_conv(), True),
         (deep_conv(stride=2, padding=0, bias=False), True),
-        (deep_conv(kernel_size=1, padding=0), False),
+        (deep_conv(kernel_size=1, padding=0), True),
+        (deep_conv(kernel_size=1), False),
+        (deep_conv(kernel_size=5), False),
         (deep_conv(groups=2), False),
         (deep_conv(dilation=2), False),
         (deep_conv(padding=2), False),
@@ -77,7 +79,7 @@ class Doubled(nn.Conv2d):
     ],
 )
 def test_which_layers(module, expected):
-    """Plain 3 x 3 convolutions with enough channels, and nothing that computes something else."""
+    """Plain 1 x 1 and 3 x 3 convolutions with enough channels, and nothing that computes something else."""
     assert fits(module) is expected
 
 
@@ -114,8 +116,8 @@ def test_a_network_computes_the_same(net):
     torch.testing.assert_close(fast, plain, rtol=1e-9, atol=1e-10)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
-    # 20 convolutions; those of stages 2 to 4 with 3 x 3 kernels give maps of 4 x 4 and less.
-    assert deep == 12 and len(calls) == 20 - 12
+    # 20 convolutions; all of stages 2 to 4, three 1 x 1 among them, give maps of 4 x 4 and less.
+    assert deep == 15 and len(calls) == 20 - 15
 
 
 def test_a_layer_of_its_own_keeps_its_forward():
@@ -140,6 +142,31 @@ def test_under_autocast_it_gives_bfloat16():
     with fast_small_maps(nn.Sequential(conv)), torch.autocast("cpu", dtype=torch.bfloat16):
         out = conv(torch.randn(1, MIN_CHANNELS, 2, 2))
     assert out.dtype == torch.bfloat16 and conv.weight.dtype == torch.float32
+
+
+def test_under_autocast_gradients_are_those_of_the_product_in_bfloat16():
+    """Within bfloat16's rounding (8 bits) of float32's, and in the weight's own type and layout."""
+    torch.manual_seed(0)
+    conv = deep_conv().to(memory_format=torch.channels_last)
+    images = torch.randn(8, MIN_CHANNELS, 2, 2)
+    conv(images).square().sum().backward()
+    exact, conv.weight.grad = conv.weight.grad, None
+    with fast_small_maps(nn.Sequential(conv)):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = conv(images)
+        out.float().square().sum().backward()
+    assert conv.weight.grad.dtype == torch.float32 and conv.weight.grad.stride() == conv.weight.stride()
+    assert (conv.weight.grad - exact).norm() < 0.01 * exact.norm()
+
+
+def test_measuring_first_does_not_disturb_training():
+    """What was kept while no gradient was wanted serves where one is."""
+    conv, images = deep_conv(), torch.randn(1, MIN_CHANNELS, 3, 4)
+    with fast_small_maps(nn.Sequential(conv)):
+        with torch.inference_mode():
+            conv(images)
+        conv(images).sum().backward()
+    assert conv.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("breaks", [True, False])
