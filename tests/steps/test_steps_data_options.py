@@ -139,3 +139,16 @@ def test_unreadable_pictures_change_nothing_but_data_json(folder, tmp_path, caps
     words = ["prune", str(tmp_path / "left-out"), "--params", "50%", "--epochs", "1", "--out", str(tmp_path / "small")]
     assert main(words) == 0
     assert json.loads((tmp_path / "small" / "data.json").read_text())["unreadable"] == about["unreadable"]
+
+
+def test_an_exclusion_list_is_an_option_and_its_place_is_not_the_work(folder, tmp_path, monkeypatch, capsys):
+    """The same list elsewhere gives the same run; another list is another one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("cat/03.png\tblurred\n")
+    (tmp_path / "b.txt").write_text("cat/03.png\tblurred\n")
+    words = ["train", str(folder), "--model", "cnn3", "--epochs", "1", "--batch-size", "8", "--input-size", "32"]
+    assert main([*words, "--exclude", "a.txt"]) == 0 and main([*words, "--exclude", "b.txt"]) == 0
+    assert "a.txt: 1 (train 1)" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["cnn3"]
+    assert json.loads((tmp_path / "runs/cnn3/data.json").read_text())["excluded"] == {"cat/03.png": "blurred"}
+    assert main(words) == 0 and (tmp_path / "runs/cnn3-2").is_dir()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..errors import UserError
 from .classes import read_classes, select_classes
 from .divide import divide
+from .exclusions import exclude as exclude_listed
 from .exclusions import leave_out
 from .files import hash_all
 from .hashes import HASH_BYTES
@@ -49,6 +50,7 @@ class Data:
         choice: `share`, `seed`, `test`, `fold` and `classes` that give the same split again.
         alpha: the colour below transparent parts.
         unreadable: training pictures that are left out because they can't be read, and why.
+        excluded: pictures of any split that are left out because a list says so, and why.
     """
 
     source: Source
@@ -63,6 +65,7 @@ class Data:
     choice: dict[str, Any]
     alpha: str = WHITE
     unreadable: dict[str, str] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -107,6 +110,7 @@ class Data:
             "validation": {"rule": self.validation, **self.choice, "names": list(self.names("val"))},
             "test": {"rule": self.test} | ({"names": list(self.names("test"))} if chosen else {}),
             "unreadable": self.unreadable,
+            "excluded": self.excluded,
         }
 
     def _count(self, split: str) -> dict[str, int]:
@@ -122,7 +126,8 @@ def open_data(
     fold: str | None = None,
     classes: str | Path | Sequence[str] | None = None,
     kept: Mapping[str, Sequence[str]] | None = None,
-    unreadable: Mapping[str, str] | None = None,
+    exclude: str | Path | None = None,
+    left_out: Mapping[str, Mapping[str, str]] | None = None,
     max_unreadable: str | float | None = "1%",
     input_size: int | None = None,
     alpha: str = WHITE,
@@ -141,7 +146,8 @@ def open_data(
         classes: use these only: a list, or a text file with one name a line.
         kept: names of the pictures in "val" and "test" when the set was divided before. They and their copies stay
             there, all others are in train.
-        unreadable: training pictures left out before, and why; then nothing is checked.
+        exclude: an exclusion list, as `strop audit --fix` writes it; its pictures are in no split.
+        left_out: what was "unreadable" and "excluded" before, with reasons; then nothing is checked.
         max_unreadable: share of the training pictures that may turn out unreadable; these are left out, named in the
             log and kept in `Data.unreadable`. One in the source's own val is an error. None: nothing is checked, and
             a broken picture is an error when it is due.
@@ -162,16 +168,19 @@ def open_data(
         raise UserError("data.input_size", f"'{input_size}' is no side in pixels. Write a whole number such as 224.")
     parse_colour(alpha)
     chosen = None if classes is None else read_classes(classes)
-    limit = None
-    if unreadable is None and max_unreadable is not None:
-        limit = parse_fraction(max_unreadable, "data.max_unreadable")
+    check = left_out is None and max_unreadable is not None
+    limit = parse_fraction(max_unreadable, "data.max_unreadable") if check else None
+    out = {"unreadable": {}, "excluded": {}} | dict(left_out or {})
     opened = open_source(source) if isinstance(source, str) else source
-    opened = leave_out(opened, unreadable)[0] if unreadable else opened
+    if left_out:
+        opened = leave_out(opened, {**out["unreadable"], **out["excluded"]})[0]
+    if exclude is not None:
+        opened, out["excluded"] = exclude_listed(opened, Path(exclude).expanduser())
     opened = opened if chosen is None else select_classes(opened, chosen)
     refuse_no_pictures(opened, *(SPLITS if limit is None else ("val", "test")))
     hashes = hash_all(opened.splits)
     if limit is not None:
-        opened, hashes, unreadable = set_apart(opened, hashes, limit)
+        opened, hashes, out["unreadable"] = set_apart(opened, hashes, limit)
     channels, natural_size = _look_at(opened.splits["train"])
     splits, rules = divide(opened, hashes["train"], shares, number, kept or {}, seed)
     choice = {"share": shares["val"], "seed": seed, "test": shares["test"], "fold": fold}
@@ -187,7 +196,8 @@ def open_data(
         rules["test"],
         {**choice, "classes": None if chosen is None else list(opened.classes)},
         alpha,
-        dict(unreadable or {}),
+        dict(out["unreadable"]),
+        dict(out["excluded"]),
     )
 
 
@@ -206,7 +216,7 @@ def open_again(about: Mapping[str, Any], *, input_size: int | None = None) -> Da
         fold=choice.get("fold"),
         classes=choice.get("classes"),
         kept=kept,
-        unreadable=about.get("unreadable", {}),
+        left_out={reason: about.get(reason, {}) for reason in ("unreadable", "excluded")},
         input_size=input_size,
         alpha=about.get("alpha", WHITE),
         seed=choice["seed"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from .source import Source
 if TYPE_CHECKING:
     import numpy as np
 
-_LARGEST = 500_000_000
+_LARGEST, _SHOWN = 500_000_000, 5
+log = logging.getLogger("strop")
 
 
 def read_exclusions(path: Path) -> dict[str, str]:
@@ -34,6 +36,33 @@ def read_exclusions(path: Path) -> dict[str, str]:
         except (ValueError, TypeError):
             raise UserError(f"{path}:{number}", f"{name[:60]!r} is no quoted path. Write the path as it is.") from None
     return found
+
+
+def exclude(source: Source, path: Path) -> tuple[Source, dict[str, str]]:
+    """The source without the pictures of an exclusion list, and these with their reasons. The log says how many.
+
+    Raises:
+        UserError: the list can't be read, names what the source does not have, or leaves a class of train without
+            pictures.
+    """
+    listed = read_exclusions(path)
+    rest, found = leave_out(source, listed)
+    unknown = set(listed).difference(*found.values())
+    if unknown:
+        shown = [f"'{show_name(name)}'" for name in sorted(unknown)[:_SHOWN]]
+        more = [f"... and {len(unknown) - _SHOWN} more"] if len(unknown) > _SHOWN else []
+        what = f"{len(unknown)} of its {len(listed):,} names are no pictures of '{source.name}':"
+        advice = f"Take them out, or list anew: strop audit {source.location or source.name} --fix FILE."
+        raise UserError(str(path), "\n  ".join([what, *shown, *more, advice]))
+    counts = ", ".join(f"{split} {len(names):,}" for split, names in found.items())
+    if found:
+        log.info("%s: left out by %s: %s (%s)", source.name, path, f"{len(listed):,}", counts)
+    return rest, listed
+
+
+def show_name(name: str) -> str:
+    """Without control characters: a name in a list must not steer a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def leave_out(source: Source, names: Collection[str]) -> tuple[Source, dict[str, list[str]]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..runs import cores
+from .exclusions import show_name
 from .formats import HEAD_BYTES, explain_no_picture
 from .geometry import Box
 from .hashes import HashStore
@@ -164,8 +165,7 @@ def _list(named: Mapping[str, str]) -> list[str]:
 
 def show(name: str, reason: str) -> str:
     """A name and what is wrong with it, as a sentence."""
-    shown = name.encode(errors="replace").decode()
-    return f"'{shown}'{'' if reason.startswith(('is ', 'can')) else ':'} {reason}"
+    return f"'{show_name(name)}'{'' if reason.startswith(('is ', 'can')) else ':'} {reason}"
 
 
 def _where(source: Source) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from ..augment import PRESETS
 from ..config import Strict, part_of
@@ -43,6 +44,9 @@ class DataConfig(Strict):
         "0%", description="share put aside as test pictures, where the set has none of its own"
     )
     fold: str | None = Field(None, description="cross-validation: 2/5 validates on the second of five parts")
+    exclude: Annotated[str, AfterValidator(os.path.abspath)] | None = Field(
+        None, description="list of pictures to leave out, as strop audit --fix writes it"
+    )
     max_unreadable: Annotated[str, BeforeValidator(_read_share)] = Field(
         "1%", description="share of train that is left out where it can't be read; above it the run stops"
     )

@@ -21,7 +21,7 @@ log = logging.getLogger("strop")
 ROOT = Path("runs")
 MOVED = "where the pictures are now, if they were moved"
 NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep"}
-DATA_NOT_IN_KEY = {"source", "max_unreadable"}  # what these lead to is in the fingerprint
+DATA_NOT_IN_KEY = {"source", "max_unreadable", "exclude"}  # what these lead to is in the fingerprint
 
 
 class Step(Strict):
