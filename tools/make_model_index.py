@@ -1,11 +1,12 @@
 """Write src/strop/models/index.json: every classifier of torchvision and timm, and our own, with size and cost.
 
-Run it after a new version of either library (about ten minutes on one core, no network):
+Run it after a new version of either library, or a new model of our own (no network):
 
     PYTHONPATH=src python tools/make_model_index.py
 
 Models are built without storage ("meta" device) at 1000 classes; MACs are counted for the input size that the
-library trains the model at. What can't be counted is null.
+library trains the model at. What can't be counted is null. Counts of a library whose version is the one in the index
+are taken from there (a second); all of timm takes about ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -39,9 +40,22 @@ def names_and_sizes() -> Iterator[tuple[str, str, int]]:
         yield "timm", name, building.timm_input_size(name)
 
 
-def describe(library: str, name: str, size: int) -> dict:
-    """One line of the index."""
+def weights_of(library: str, name: str, size: int) -> str | None:
+    """Where published weights come from: torchvision, or timm's hub; None where there are none."""
+    if library == "timm":
+        return "timm" if timm.get_pretrained_cfg(name).has_weights else None
+    if library == "strop" and getattr(build(library, name, size), "published", None) is None:
+        return None
+    return "torchvision"
+
+
+def describe(library: str, name: str, size: int, before: dict) -> dict:
+    """One line of the index; `before` holds the lines that still count, by library and name."""
     line = {"name": name, "library": library, "parameters": None, "macs": None, "input_size": size}
+    line["weights"] = weights_of(library, name, size)
+    old = before.get((library, name))
+    if old and old["input_size"] == size:
+        return line | {"parameters": old["parameters"], "macs": old["macs"]}
     try:
         model = build(library, name, size)
         line["parameters"] = sum(parameter.numel() for parameter in model.parameters())
@@ -60,12 +74,22 @@ def build(library: str, name: str, size: int) -> nn.Module:
         return building.build(*arguments)
 
 
+def still_counted(versions: dict[str, str]) -> dict:
+    """Lines of the present index whose library has not changed since; our own may change on any day."""
+    old = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {"versions": {}, "models": []}
+    same = {library for library in versions if versions[library] == old["versions"].get(library)}
+    same &= {library for library in versions if old.get("macs_convention") == MACS_CONVENTION}
+    return {(line["library"], line["name"]): line for line in old["models"] if line["library"] in same}
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
-    lines = [describe(*described) for described in names_and_sizes()]
+    versions = {library: version(library) for library in ("torchvision", "timm")}
+    before = still_counted(versions)
+    lines = [describe(*described, before) for described in names_and_sizes()]
     head = {
         "made_by": "tools/make_model_index.py",
-        "versions": {"torchvision": version("torchvision"), "timm": version("timm")},
+        "versions": versions,
         "classes": CLASSES,
         "macs_convention": MACS_CONVENTION,
     }

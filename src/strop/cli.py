@@ -260,24 +260,26 @@ def models(pattern: str | None = None, *, json: JsonFlag = False) -> int:
     found = known(pattern)
     if not found:
         raise UserError(f"strop models {pattern}", "no network has such a name. Try a part of it, such as resnet.")
-    _say(
-        json,
-        {"models": [info._asdict() if hasattr(info, "_asdict") else vars(info) for info in found]},
-        _list_models(found),
-    )
+    _say(json, {"models": [vars(info) for info in found]}, _list_models(found))
     return DONE
 
 
 def _list_models(found: list) -> str:
+    """A line a network, at most 80 columns: no name in the index has more than 40 letters with its prefix."""
     from .models import written
+    from .report.numbers import significant
 
-    lines = [f"{'name':<42} {'parameters':>11} {'MACs':>10} {'pixels':>6} from"]
-    for info in found:
-        macs = f"{info.macs / 1e9:.3f} G" if info.macs else "-"
-        lines.append(
-            f"{written(info):<42} {info.parameters or 0:>11,} {macs:>10} {info.input_size or '-':>6} {info.library}"
-        )
-    return "\n".join([*lines, "parameters with 1,000 classes; MACs: conv, linear, attention, no bias"])
+    names = [written(info) for info in found]
+    width = max(20, *map(len, names))
+    lines = [f"{'name':<{width}}   params     MACs   px from weights"]
+    for name, info in zip(names, found, strict=True):
+        params = significant(info.parameters and info.parameters / 1e6, 4)
+        macs = significant(info.macs and info.macs / 1e9, 4)
+        library = {"strop": "own", "torchvision": "tv"}.get(info.library, info.library)
+        weights = {None: "none", "timm": "timm hub"}.get(info.weights, info.weights)
+        lines.append(f"{name:<{width}} {params:>8} {macs:>8} {info.input_size:>4} {library:<4} {weights}")
+    lines += ["params in M at 1,000 classes; MACs in G at px pixels a side: conv, linear,"]
+    return "\n".join([*lines, "attention, no bias; weights: what --pretrained loads, none without them"])
 
 
 def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -> int:

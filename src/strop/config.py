@@ -40,11 +40,11 @@ def part_of(registry: Registry, *, optional: bool = False) -> Any:
     def parse(value: Any) -> Part | None:
         if isinstance(value, Part) or optional and value in (None, "none"):
             return None if value == "none" else value
-        name, given = _split_part(value)
+        name, given = split_part(value)
         entry = registry.entries().get(name)
         if entry is None:
             raise ValueError(f"'{name}' is not a known {registry.kind}. {suggest(name, registry.names())}")
-        return Part(name=name, options=_check_options(name, entry.options, given))
+        return Part(name=name, options=check_options(name, entry.options, given))
 
     return Annotated[Part | None if optional else Part, BeforeValidator(parse), PlainSerializer(write_part)]
 
@@ -55,7 +55,8 @@ def write_part(part: Part | None) -> Any:
     return {part.name: dict(part.options)} if part.options else part.name
 
 
-def _split_part(value: Any) -> tuple[str, dict[str, Any]]:
+def split_part(value: Any) -> tuple[str, dict[str, Any]]:
+    """`kd:temperature=4` or `{kd: {temperature: 4}}` as a name and its options, which may still be text."""
     if isinstance(value, dict) and len(value) == 1:
         [(name, options)] = value.items()
         if isinstance(options, dict | None):
@@ -69,7 +70,8 @@ def _split_part(value: Any) -> tuple[str, dict[str, Any]]:
     raise ValueError(f"{value!r} is not readable. Write a name, name:option=value, or {{name: {{option: value}}}}.")
 
 
-def _check_options(name: str, known: dict[str, Option], given: dict[str, Any]) -> dict[str, Any]:
+def check_options(name: str, known: dict[str, Option], given: dict[str, Any]) -> dict[str, Any]:
+    """All options of a part, each in its type, defaults filled in. Raises ValueError with every mistake."""
     problems = [f"{name}.{key}: unknown option. {suggest(key, known)}" for key in given if key not in known]
     problems += [
         f"{name}.{key}: is missing." for key, option in known.items() if option.default is REQUIRED and key not in given
@@ -80,7 +82,8 @@ def _check_options(name: str, known: dict[str, Option], given: dict[str, Any]) -
             try:
                 resolved[key] = _convert(given[key], option.type)
             except ValueError:
-                problems.append(f"{name}.{key}: {given[key]!r} is not a value of type {option.type}.")
+                quote = " Put it in quotes." if option.type == "str" else ""
+                problems.append(f"{name}.{key}: {given[key]!r} is not a value of type {option.type}.{quote}")
         elif option.default is not REQUIRED:
             resolved[key] = option.default
     if problems:

@@ -7,6 +7,7 @@ the source, so listing or checking them imports neither the file nor torch.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import sys
@@ -72,7 +73,7 @@ class Registry:
         found: dict[str, Entry] = {}
         for folder in self.path:
             for file in sorted(Path(folder).glob("*.py")):
-                for entry in _read(file):
+                for entry in _read_once(file, file.stat().st_mtime_ns):
                     if entry.name in found:
                         raise RuntimeError(
                             f"{self.kind} '{entry.name}' is defined twice: {found[entry.name].file}, {file}"
@@ -101,6 +102,12 @@ def _import(file: Path, package: str, home: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_once(file: Path, _changed: int) -> tuple[Entry, ...]:
+    """A listing of networks asks for all entries once for each name; parsing takes milliseconds a file."""
+    return tuple(_read(file))
 
 
 def _read(file: Path) -> Iterable[Entry]:

@@ -188,6 +188,17 @@ def test_interruption_has_its_own_exit_code(monkeypatch, capsys):
     assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
 
 
+def test_the_list_of_networks_fits_80_columns(capsys):
+    """Every one of them; sizes are those of the index, and where weights come from is said."""
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 1400 and max(map(len, lines)) <= 80
+    resnet = next(line.split() for line in lines if line.startswith("resnet18 "))
+    assert resnet == ["resnet18", "11.69", "1.814", "224", "tv", "torchvision"]
+    cnn = next(line.split() for line in lines if line.startswith("cnn3 "))
+    assert cnn == ["cnn3", "1.091", "0.008806", "32", "own", "none"]
+
+
 def test_the_log_does_not_pile_up(capsys):
     """Two commands in one process print each line once."""
     main(["models", "cnn3"])

@@ -10,6 +10,7 @@ import difflib
 import fnmatch
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,18 @@ IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 # Their published weights want [-1, 1]; torchvision hides that in a `transform_input` that we leave off.
 HALVES = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 WANT_HALVES = ("googlenet", "inception_v3")
+# What a builder takes besides its options, and why the user can't give it there. Some of these read files.
+_DECIDED, _WEIGHTS, _LOGITS = (
+    "the data and the input size decide it",
+    "--pretrained names weights",
+    "it gives no logits",
+)
+NOT_OPTIONS = (
+    dict.fromkeys(("num_classes", "in_chans", "in_channels", "input_size", "img_size", "image_size"), _DECIDED)
+    | dict.fromkeys(("pretrained", "weights", "weights_backbone", "checkpoint_path", "cache_dir"), _WEIGHTS)
+    | dict.fromkeys(("pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict"), _WEIGHTS)
+    | dict.fromkeys(("features_only", "out_indices"), _LOGITS)
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class ModelInfo:
         library: "strop", "torchvision" or "timm".
         parameters, macs: at 1000 classes and `input_size`, in the convention of measure.complexity; None if not known.
         input_size: pixels a side that the network is meant for.
+        weights: where published weights come from: "torchvision", "timm" (its hub) or None.
     """
 
     name: str
@@ -44,6 +58,7 @@ class ModelInfo:
     parameters: int | None
     macs: int | None
     input_size: int
+    weights: str | None
 
 
 def known(pattern: str | None = None) -> list[ModelInfo]:
@@ -120,8 +135,10 @@ def preprocessing(name: str, pretrained: bool | str | Path) -> dict[str, list[fl
         [0.485, 0.456, 0.406]
     """
     library, name = resolve(name)
-    if not pretrained or library == "strop":
+    if not pretrained:
         return None
+    if library == "strop":
+        return {key: list(values) for key, values in IMAGENET.items()} if _all()[library, name].weights else None
     if library == "torchvision":
         chosen = HALVES if name in WANT_HALVES else IMAGENET
         return {key: list(values) for key, values in chosen.items()}
@@ -159,8 +176,16 @@ def build(
     from . import building
 
     library, name_there = resolve(name)
+    wrong = refused(options)
+    if wrong:  # they may come out of a file, and checkpoint_path, say, would have timm read another one
+        raise UserError(f"model {name}", *wrong)
     size = input_size or default_input_size(name)
     return building.build(library, name_there, num_classes, in_chans, size, pretrained, options)
+
+
+def refused(options: Iterable[str]) -> list[str]:
+    """Why some of `options` are no options of a network, a sentence each."""
+    return [f"'{key}' is not an option of a network: {NOT_OPTIONS[key]}." for key in options if key in NOT_OPTIONS]
 
 
 def written(info: ModelInfo) -> str:
@@ -188,5 +213,7 @@ def _all() -> dict[tuple[str, str], ModelInfo]:
     index, own = _index(), {}
     for entry in models.entries().values():
         size = entry.options["input_size"].default
-        own["strop", entry.name] = index.get(("strop", entry.name), ModelInfo(entry.name, "strop", None, None, size))
+        own["strop", entry.name] = index.get(
+            ("strop", entry.name), ModelInfo(entry.name, "strop", None, None, size, None)
+        )
     return own | {key: info for key, info in index.items() if key[0] != "strop"}

@@ -28,8 +28,6 @@ def build(
     """
     if weights is True and in_chans != 3:
         raise UserError("in_chans", f"{in_chans}: published weights want 3. Repeat grey pictures to three channels.")
-    if weights is True and library == "strop":
-        raise UserError("pretrained", f"'{name}' has no published weights. Write the path of a .safetensors file.")
     builder = {"strop": _build_own, "torchvision": _build_torchvision, "timm": _build_timm}[library]
     try:
         model = builder(name, num_classes, in_chans, size, weights is True, dict(options))
@@ -42,12 +40,21 @@ def build(
     return model
 
 
-def _build_own(name: str, num_classes: int, in_chans: int, size: int, _: bool, options: dict[str, Any]) -> nn.Module:
+def _build_own(
+    name: str, num_classes: int, in_chans: int, size: int, with_weights: bool, options: dict[str, Any]
+) -> nn.Module:
     accepted = models.entries()[name].options
     problems = [f"'{key}' is unknown. {suggest(key, accepted)}" for key in options if key not in accepted]
     if problems:
         raise UserError(f"model {name}", *problems)
-    return models.get(name)(num_classes, in_chans, input_size=size, **options)
+    model = models.get(name)(num_classes, in_chans, input_size=size, **options)
+    if with_weights:
+        published = getattr(model, "published", None)
+        if published is None:
+            so = f"'{name}' with these options" if options else f"'{name}'"
+            raise UserError("pretrained", f"{so} has no published weights. Write the path of a .safetensors file.")
+        pretrained.load_torchvision(model, published, num_classes, size, {})
+    return model
 
 
 def _build_torchvision(

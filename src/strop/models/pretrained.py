@@ -70,6 +70,10 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], num_classes: int,
     wanted = model.state_dict()
     heads = [f"{name}.{part}" for name in head_names(model, num_classes) for part in ("weight", "bias")]
     fresh = [name for name in heads if _has_other_classes(tensors.get(name), wanted.get(name))]
+    whole = f"{getattr(model, 'whole_head', None)}."  # a head of another form, which stays fresh as a whole
+    if {name for name in wanted if name.startswith(whole)} != {name for name in tensors if name.startswith(whole)}:
+        fresh = [name for name in wanted if name.startswith(whole)]
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(whole)}
     tensors = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     # Old files lack these counters; torch fills them in itself.
     missing = [n for n in wanted if n not in tensors and n not in fresh and not n.endswith(".num_batches_tracked")]

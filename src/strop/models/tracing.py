@@ -53,8 +53,8 @@ class Group:
 def channel_groups(model: nn.Module, example_input: Tensor, *, keep: Collection[str] = ()) -> list[Group]:
     """Find the groups of channels that can be removed from `model`, in module order.
 
-    Left out: what gives the model's output, what `keep` names, and channels that meet a grouped (not depthwise)
-    convolution or a group norm, where the number a group holds must stay even.
+    Left out: what gives the model's output, what `keep` or the model's own `fixed_widths` names, and channels that
+    meet a grouped (not depthwise) convolution or a group norm, where the number a group holds must stay even.
 
     Args:
         example_input: (B, C, H, W) float pictures that the model accepts.
@@ -67,7 +67,8 @@ def channel_groups(model: nn.Module, example_input: Tensor, *, keep: Collection[
         >>> groups[0].name, groups[0].width, len(groups)
         ('conv1', 64, 12)
     """
-    unknown = sorted(set(keep) - {name for name, _ in model.named_modules()})
+    keep = {*keep, *getattr(model, "fixed_widths", ())}
+    unknown = sorted(keep - {name for name, _ in model.named_modules()})
     if unknown:
         raise ValueError(f"keep: the model has no modules {unknown}")
     double = _traceable_copy(model)
@@ -208,5 +209,5 @@ def first_line(error: Exception) -> str:
 
 
 def not_prunable(model: nn.Module, reason: str) -> UserError:
-    hint = "ResNet, VGG, MobileNet, EfficientNet, SqueezeNet and our own networks can; this one can teach them."
+    hint = "ResNet, VGG, MobileNet, EfficientNet, SqueezeNet and our CNNs can; this one can teach them."
     return UserError("prune", f"{type(model).__name__} can't be pruned: {reason}. {hint}")

@@ -56,14 +56,15 @@ def resolve(run: Run, name: str, value: str) -> str:
 
 
 def _from_builder(config: Any, parents: dict[str, Run], data: Any) -> tuple[Classifier, dict]:
-    size = data.input_size or models.default_input_size(config.model)
+    name = config.model.name
+    size = data.input_size or models.default_input_size(name)
     channels = 3 if config.pretrained else data.channels
-    options = {"num_classes": len(data.classes), "in_chans": channels, "input_size": size}
-    net = models.build(config.model, pretrained=config.pretrained, **options)
-    known = models.preprocessing(config.model, config.pretrained)
+    options = {"num_classes": len(data.classes), "in_chans": channels, "input_size": size, **config.model.options}
+    net = models.build(name, pretrained=config.pretrained, **options)
+    known = models.preprocessing(name, config.pretrained)
     mean, std = (known["mean"], known["std"]) if known else _statistics(data, size, channels)
     preprocess = Preprocess(size, channels, tuple(mean), tuple(std), data.alpha)
-    return Classifier(net, preprocess, data.classes), {"name": config.model, "options": options}
+    return Classifier(net, preprocess, data.classes), {"name": name, "options": options}
 
 
 def _from_parent(config: Any, parents: dict[str, Run], data: Any) -> tuple[Classifier, dict]:

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..config import RunReference
-from ..errors import UserError
+from ..models.choice import ModelField, written_model
 from ..runs import Run
 from .options import DataField, StagesField, TrainingOptions
 from .step import log
-
-
-def _known_model(name: str) -> str:
-    from ..models import resolve
-
-    try:
-        resolve(name)
-    except UserError as error:
-        raise ValueError(" ".join(error.problems)) from None
-    return name
 
 
 def _read_pretrained(value: Any) -> bool | str:
@@ -42,9 +32,7 @@ class Train(TrainingOptions):
     references: ClassVar[tuple[str, ...]] = ("parent", "teacher")
 
     data: DataField = Field(description="folder with a folder for each class, or the name of a data set")
-    model: Annotated[str, AfterValidator(_known_model)] | None = Field(
-        None, description="network by name; see strop models"
-    )
+    model: ModelField = Field(None, description="network by name, e.g. squeezenet:sr=0.25; see strop models")
     pretrained: Annotated[bool | str, BeforeValidator(_read_pretrained)] = Field(
         False, description="true for the library's weights, or a .safetensors file"
     )
@@ -71,7 +59,7 @@ class Train(TrainingOptions):
         return self
 
     def default_id(self, parents: dict[str, Run]) -> str:
-        return f"{parents['parent'].id}-tuned" if "parent" in parents else self.model.replace(":", "-")
+        return f"{parents['parent'].id}-tuned" if "parent" in parents else self.model.name.replace(":", "-")
 
     def open_data(self, parents: dict[str, Run]) -> Any:
         return self.data.open(seed=self.seed)
@@ -90,7 +78,7 @@ class Train(TrainingOptions):
         log.info(
             "%s: %s, %s, %d training pictures, %d px, %s on %s",
             run.id,
-            self.model or parents["parent"].id,
+            written_model(self.model) if self.model else parents["parent"].id,
             "distilled" if teacher else "trained",
             len(train),
             model.preprocess.input_size,
@@ -106,7 +94,7 @@ class Train(TrainingOptions):
         artifact.save(run.folder, model, builder)
         before = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
         trained = word_training(self, before, distilled=teacher is not None)
-        name = self.model or parents["parent"].result["model"]["name"]
+        name = written_model(self.model) if self.model else parents["parent"].result["model"]["name"]
         return {
             "model": describe_model(run, model, name, trained),
             "measured": measure_best_and_last(run, model, val, data),
