@@ -86,7 +86,7 @@ def _start_log(*, to_stderr: bool) -> None:
 
 def _run_step(verb: str, given: dict[str, Any], problems: list[str]) -> int:
     step = read_step(verb, given, problems)
-    show = {"predict": _print_predictions, "audit": _print_audit}.get(verb, _print_run)
+    show = {"predict": _print_predictions, "audit": _print_audit, "info": _print_info}.get(verb, _print_run)
     return show(step.execute(), as_json=bool(given.get("json"))) or DONE
 
 
@@ -135,6 +135,12 @@ def _print_audit(audited: Any, *, as_json: bool) -> int:
         print(findings.verdict())
         print("\n".join(map(str, files)))
     return AUDIT_ERRORS if findings.has_errors else DONE
+
+
+def _print_info(found: dict, *, as_json: bool) -> None:
+    from .report.understanding import Understanding
+
+    _say(True, found, "") if as_json else _show(Understanding(found))
 
 
 for _verb in VERBS:
@@ -311,11 +317,7 @@ def _print_table(rows: list, notes: list[str], format: str) -> None:
         case "csv":
             print(table.csv(rows), end="")
         case _:
-            from rich.console import Console
-
-            console = Console(width=None if sys.stdout.isatty() else 80)
-            console.print()
-            console.print(table.table(rows, notes))
+            _show("", table.table(rows, notes))
 
 
 def _write_comparison(rows: list, notes: list[str], folder: Path) -> None:
@@ -338,6 +340,15 @@ def _run_folders(names: tuple[str, ...]) -> list[Path]:
     if missing or not folders:
         raise UserError("runs", *(missing or ["no run folders given. Write for example runs/*"]))
     return folders
+
+
+def _show(*drawn: Any) -> None:
+    """What rich lays out, in the terminal's width, or in 80 characters where there is none."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
+    for part in drawn:
+        console.print(part)
 
 
 def _say(as_json: bool, value: dict, text: str) -> None:

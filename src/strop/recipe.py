@@ -15,7 +15,7 @@ from .steps import VERBS, step_class
 from .yaml import read_yaml
 
 log = logging.getLogger("strop")
-RECIPE_VERBS = [verb for verb in VERBS if verb not in ("predict", "audit")]
+RECIPE_VERBS = [verb for verb in VERBS if verb not in ("predict", "audit", "info")]
 
 
 class Expectation(Strict):

@@ -1,4 +1,4 @@
-"""What other counters say, for comparing with published figures. Each leaves something out; the names say whose it is."""
+"""What other counters say, for comparing with published figures; each of them leaves something out."""
 
 from __future__ import annotations
 

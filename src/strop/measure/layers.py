@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,8 +70,17 @@ def fold(layers: Sequence[Layer], recording: Recording, model: nn.Module, names:
     kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     groups: dict[str, list[Layer]] = {}
     for layer in layers:
-        groups.setdefault(_outermost(layer.name, names), []).append(layer)
+        groups.setdefault(outermost(layer.name, names), []).append(layer)
     return [_sum(name, kinds[name], members, recording) for name, members in groups.items()]
+
+
+def recount(layers: Sequence[Layer], macs: Mapping[str, int]) -> list[Layer]:
+    """The same rows with another counter's multiply-accumulates, whose modules may have no row of their own."""
+    names = [layer.name for layer in layers]
+    sums: dict[str, int] = dict.fromkeys(names, 0)
+    for name, count in macs.items():
+        sums[name if name in sums else _nearest(name, names)] += count
+    return [dataclasses.replace(layer, macs=sums[layer.name]) for layer in layers]
 
 
 def blocks(model: nn.Module) -> list[str]:
@@ -112,9 +121,7 @@ def _is_block(module: nn.Module) -> bool:
 
 def _weighted(module: nn.Module) -> int:
     """Leaves with a matrix or a kernel."""
-    return sum(
-        any(parameter.ndim > 1 for parameter in leaf.parameters(recurse=False)) for leaf in module.modules()
-    )
+    return sum(any(parameter.ndim > 1 for parameter in leaf.parameters(recurse=False)) for leaf in module.modules())
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
@@ -126,7 +133,8 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     return ""
 
 
-def _outermost(name: str, names: set[str]) -> str:
+def outermost(name: str, names: set[str]) -> str:
+    """The outermost of `names` that the module is or lies in; the module itself where none is."""
     parts = name.split(".")
     heads = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
     return next((head for head in heads if head in names), name)
@@ -181,7 +189,9 @@ def _sum(name: str, kind: str, members: Sequence[Layer], recording: Recording) -
     )  # fmt: skip
 
 
-def memory(model: nn.Module, recording: Recording, input_size: tuple[int, int, int], batch: int, states: int) -> dict:
+def memory(
+    model: nn.Module, recording: Recording, input_size: tuple[int, int, int], batch: int, states: int = 1
+) -> dict:
     """Memory that inference and training need at least, in bytes; workspaces of libraries come on top.
 
     inference = weights + batch * most activations alive at a time;

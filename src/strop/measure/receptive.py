@@ -102,9 +102,7 @@ def _window(old: Field, kernel: Any, stride: Any, dilation: Any) -> Field | None
     if not old.dims >= {-2, -1} or len(_pair_or_list(kernel)) > 2:
         return None
     kernel, stride, dilation = map(_pair, (kernel, stride, dilation))
-    size = tuple(
-        int(r + (k - 1) * d * j) for r, k, d, j in zip(old.size, kernel, dilation, old.jump, strict=True)
-    )
+    size = tuple(int(r + (k - 1) * d * j) for r, k, d, j in zip(old.size, kernel, dilation, old.jump, strict=True))
     jump = tuple(j * s for j, s in zip(old.jump, stride, strict=True))
     return Field(size, jump, frozenset({-2, -1}))
 

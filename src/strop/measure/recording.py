@@ -50,7 +50,8 @@ class Operation:
         made: bytes of new activations; 0 where it works in place.
         inputs, outputs: numbers of the values that it reads and makes; a changed tensor is a new value.
         shape: of its output.
-        conv: for a convolution {"kernel", "stride", "groups", "inputs", "outputs", "positions": (read, written)}.
+        layer: what a convolution or linear layer is: {"kernel", "stride", "groups", "inputs", "outputs",
+            "positions": (read, written)}; a linear layer is a 1x1 convolution of its positions. Else None.
         field: receptive field of its output, see `receptive.Fields`.
     """
 
@@ -65,7 +66,7 @@ class Operation:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     shape: tuple[int, ...]
-    conv: dict[str, Any] | None
+    layer: dict[str, Any] | None
     field: Field | str | None
 
     @property
@@ -75,7 +76,7 @@ class Operation:
 
     @property
     def is_depthwise(self) -> bool:
-        return self.conv is not None and 1 < self.conv["groups"] == self.conv["inputs"]
+        return self.layer is not None and 1 < self.layer["groups"] == self.layer["inputs"]
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class _Recorder(TorchDispatchMode):
 
     def _note(self, func, name, args, kwargs, read, out, outputs, in_place: bool) -> None:
         counter = flop_registry.get(func._overloadpacket)
-        results = [t for t in outputs if t.is_floating_point()]
+        results = outputs if isinstance(out, list) else outputs[:1]  # not the statistics and indices beside them
         written = sum(map(_bytes, results))
         self.recording.operations.append(
             Operation(
@@ -219,7 +220,7 @@ class _Recorder(TorchDispatchMode):
                 inputs=tuple(dict.fromkeys(number for _, number in read if number is not None)),
                 outputs=tuple(self.numbers[_storage(t)] for t in results),
                 shape=tuple(outputs[0].shape),
-                conv=_describe_conv(args, outputs[0]) if name == "convolution" else None,
+                layer=_describe_layer(name, args, outputs[0]),
                 field=self.fields.of(outputs[0]),
             )
         )
@@ -260,13 +261,18 @@ def _bytes(tensor: Tensor) -> int:
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def _describe_conv(args: tuple, output: Tensor) -> dict[str, Any]:
-    pictures, weight, stride, groups = args[0], args[1], args[3], args[8]
+def _describe_layer(name: str, args: tuple, output: Tensor) -> dict[str, Any] | None:
+    if KIND_OF.get(name) == "linear":
+        pictures = args[1] if name == "addmm" else args[0]
+        positions = pictures.shape[:-1].numel()
+        kernel, stride, groups, width, counts = (1, 1), (1, 1), 1, pictures.shape[-1], (positions, positions)
+        outputs = output.shape[-1]
+    elif name == "convolution":
+        pictures, kernel, stride, groups = args[0], tuple(args[1].shape[2:]), tuple(args[3]), args[8]
+        width, outputs = pictures.shape[1], output.shape[1]
+        counts = (pictures.shape[2:].numel(), output.shape[2:].numel())
+    else:
+        return None
     return {
-        "kernel": tuple(weight.shape[2:]),
-        "stride": tuple(stride),
-        "groups": groups,
-        "inputs": pictures.shape[1],
-        "outputs": output.shape[1],
-        "positions": (pictures.shape[2:].numel(), output.shape[2:].numel()),
-    }
+        "kernel": kernel, "stride": stride, "groups": groups, "inputs": width, "outputs": outputs, "positions": counts
+    }  # fmt: skip

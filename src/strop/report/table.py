@@ -119,11 +119,11 @@ class Layout:
 
         key, model, measured = key_columns(self.rows), model_columns(self.rows), measured_columns(self.rows)
         if options.max_width >= ONE_TABLE:
-            yield _draw([*key, *model, *measured], options.max_width)
+            yield draw([*key, *model, *measured], options.max_width)
         else:
-            yield _draw([*key, *model], options.max_width)
+            yield draw([*key, *model], options.max_width)
             yield Text()
-            yield _draw([*key, *measured], options.max_width)
+            yield draw([*key, *measured], options.max_width)
         for number, note in enumerate(self.notes):
             yield _note(note, first=number == 0)
 
@@ -138,7 +138,8 @@ def _note(text: str, *, first: bool):
     return Padding(line, (1 if first else 0, 0, 0, 0))
 
 
-def _draw(columns: Sequence[Column], width: int):
+def draw(columns: Sequence[Column], width: int):
+    """Columns as rich prints them in `width` characters; long texts are folded, numbers never."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

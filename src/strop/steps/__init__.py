@@ -11,6 +11,7 @@ VERBS = {
     "bench": "Bench",
     "audit": "Audit",
     "predict": "Predict",
+    "info": "Info",
 }
 
 
