@@ -1,4 +1,4 @@
-"""The command line: the only place that parses arguments, prints and exits."""
+"""The command line: with `printing` the only place that parses arguments, prints and exits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from cyclopts import App, CycloptsError
 
 from . import __version__
 from .errors import (
-    AUDIT_ERRORS,
     DONE,
     FAILED,
     INTERRUPTED,
@@ -26,6 +25,7 @@ from .errors import (
     suggest,
 )
 from .flags import JsonFlag, make_command, read_step, split_unknown
+from .printing import print_result, show
 from .runs import check_new_folder
 from .steps import VERBS
 from .train.signals import terminating_like_ctrl_c
@@ -86,61 +86,7 @@ def _start_log(*, to_stderr: bool) -> None:
 
 def _run_step(verb: str, given: dict[str, Any], problems: list[str]) -> int:
     step = read_step(verb, given, problems)
-    show = {"predict": _print_predictions, "audit": _print_audit, "info": _print_info}.get(verb, _print_run)
-    return show(step.execute(), as_json=bool(given.get("json"))) or DONE
-
-
-def _print_run(run: Any, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"run": str(run.folder), "id": run.id, "verb": run.record["verb"], "result": run.result}))
-        return
-    result = run.result
-    log.info("%s", run.folder)
-    for scores in result.get("measured", [])[:1]:
-        low, high = (100 * bound for bound in scores["accuracy_interval"])
-        about = f"({low:.1f} to {high:.1f}) on {scores['n']:,} {scores['split']} pictures"
-        log.info("  accuracy %.2f %% %s", 100 * scores["accuracy"], about)
-    if "model" in result and run.record["verb"] != "evaluate":
-        model = result["model"]
-        counts = f"{model['parameters']:,} parameters, {model['macs']:,} MACs"
-        log.info("  %s, %s bytes in %s", counts, f"{model['bytes']:,}", model["file"])
-    for row in result.get("bench", []):
-        latency, many = row["latency_ms"], row["images_per_second"]
-        log.info("  %s", row["id"])
-        batch = f"{many['value']:,.0f} images/s at batch {many['batch']}"
-        log.info("    %.3f ms at batch 1 (p95 %.3f), %s", latency["p50"], latency["p95"], batch)
-    if (run.folder / "report.html").is_file():
-        log.info("  %s", run.folder / "report.html")
-
-
-def _print_predictions(rows: list[dict], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"predictions": rows}, ensure_ascii=False))
-        return
-    width = max(len(row["class"]) for row in rows)
-    for row in rows:
-        truth = "" if "truth" not in row else "  right" if row["truth"] == row["class"] else f"  wrong: {row['truth']}"
-        print(f"{row['class']:<{width}}  {100 * row['probability']:5.1f} %  {row['path']}{truth}")
-    known = [row for row in rows if "truth" in row]
-    if known:
-        right = sum(row["truth"] == row["class"] for row in known)
-        print(f"{right} of {len(known)} right")
-
-
-def _print_audit(audited: Any, *, as_json: bool) -> int:
-    findings, files = audited
-    if as_json:
-        print(json.dumps(findings.describe() | {"files": [str(file) for file in files]}, ensure_ascii=False))
-    else:
-        print(findings.verdict())
-        print("\n".join(map(str, files)))
-    return AUDIT_ERRORS if findings.has_errors else DONE
-
-
-def _print_info(found: dict, *, as_json: bool) -> None:
-    from .report.understanding import Understanding
-
-    _say(True, found, "") if as_json else _show(Understanding(found))
+    return print_result(verb, step.execute(), as_json=bool(given.get("json")))
 
 
 for _verb in VERBS:
@@ -317,7 +263,7 @@ def _print_table(rows: list, notes: list[str], format: str) -> None:
         case "csv":
             print(table.csv(rows), end="")
         case _:
-            _show("", table.table(rows, notes))
+            show("", table.table(rows, notes))
 
 
 def _write_comparison(rows: list, notes: list[str], folder: Path) -> None:
@@ -340,15 +286,6 @@ def _run_folders(names: tuple[str, ...]) -> list[Path]:
     if missing or not folders:
         raise UserError("runs", *(missing or ["no run folders given. Write for example runs/*"]))
     return folders
-
-
-def _show(*drawn: Any) -> None:
-    """What rich lays out, in the terminal's width, or in 80 characters where there is none."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
-    for part in drawn:
-        console.print(part)
 
 
 def _say(as_json: bool, value: dict, text: str) -> None:

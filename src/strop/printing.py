@@ -1,0 +1,80 @@
+"""What the command line says about the result of a step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+from .errors import AUDIT_ERRORS, DONE
+
+log = logging.getLogger("strop")
+
+
+def print_result(verb: str, made: Any, *, as_json: bool) -> int:
+    """Print what the step of this verb made; returns the exit code."""
+    printers = {"predict": _print_predictions, "audit": _print_audit, "info": _print_info}
+    return printers.get(verb, _print_run)(made, as_json=as_json) or DONE
+
+
+def show(*drawn: Any) -> None:
+    """What rich lays out, in the terminal's width, or in 80 characters where there is none."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
+    for part in drawn:
+        console.print(part)
+
+
+def _print_run(run: Any, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"run": str(run.folder), "id": run.id, "verb": run.record["verb"], "result": run.result}))
+        return
+    result = run.result
+    log.info("%s", run.folder)
+    for scores in result.get("measured", [])[:1]:
+        low, high = (100 * bound for bound in scores["accuracy_interval"])
+        about = f"({low:.1f} to {high:.1f}) on {scores['n']:,} {scores['split']} pictures"
+        log.info("  accuracy %.2f %% %s", 100 * scores["accuracy"], about)
+    if "model" in result and run.record["verb"] != "evaluate":
+        model = result["model"]
+        counts = f"{model['parameters']:,} parameters, {model['macs']:,} MACs"
+        log.info("  %s, %s bytes in %s", counts, f"{model['bytes']:,}", model["file"])
+    for row in result.get("bench", []):
+        latency, many = row["latency_ms"], row["images_per_second"]
+        log.info("  %s", row["id"])
+        batch = f"{many['value']:,.0f} images/s at batch {many['batch']}"
+        log.info("    %.3f ms at batch 1 (p95 %.3f), %s", latency["p50"], latency["p95"], batch)
+    if (run.folder / "report.html").is_file():
+        log.info("  %s", run.folder / "report.html")
+
+
+def _print_predictions(rows: list[dict], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"predictions": rows}, ensure_ascii=False))
+        return
+    width = max(len(row["class"]) for row in rows)
+    for row in rows:
+        truth = "" if "truth" not in row else "  right" if row["truth"] == row["class"] else f"  wrong: {row['truth']}"
+        print(f"{row['class']:<{width}}  {100 * row['probability']:5.1f} %  {row['path']}{truth}")
+    known = [row for row in rows if "truth" in row]
+    if known:
+        right = sum(row["truth"] == row["class"] for row in known)
+        print(f"{right} of {len(known)} right")
+
+
+def _print_audit(audited: Any, *, as_json: bool) -> int:
+    findings, files = audited
+    if as_json:
+        print(json.dumps(findings.describe() | {"files": [str(file) for file in files]}, ensure_ascii=False))
+    else:
+        print(findings.verdict())
+        print("\n".join(map(str, files)))
+    return AUDIT_ERRORS if findings.has_errors else DONE
+
+
+def _print_info(found: dict, *, as_json: bool) -> None:
+    from .report.understanding import Understanding
+
+    print(json.dumps(found, ensure_ascii=False)) if as_json else show(Understanding(found))
