@@ -1,60 +1,106 @@
-"""Optimizers and learning-rate schedules."""
+"""Optimizers and learning-rate schedules, from their names and options."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn as nn
 
+from ..errors import UserError
+from ..models.stages import stages
+from .optimizers import optimizers
+from .schedules import schedules
 
-def make_optimizer(model: nn.Module, name: str, *, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+
+def make_optimizer(
+    model: nn.Module,
+    name: str,
+    *,
+    lr: float,
+    weight_decay: float,
+    scales: dict[str, float] | None = None,
+    **options: Any,
+) -> torch.optim.Optimizer:
     """An optimizer over the trainable parameters; no decay on biases and norms.
 
     Args:
-        name: "sgd" (momentum 0.9, Nesterov), "adam" (decay added to the gradient) or "adamw".
+        name: one of `train.optimizers`; options: its own.
         lr: learning rate; > 0.
         weight_decay: L2 coefficient; >= 0.
+        scales: factor on the learning rate of parameters by name; 1 where there is none. The groups come in falling
+            order of it, so the first one's rate, which is the one that is shown, is `lr` itself.
+    Raises:
+        UserError: the optimizer refuses its options.
     """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    scales = scales or {}
+    found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for path, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            found.setdefault((scales.get(path, 1.0), parameter.ndim > 1), []).append(parameter)
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": found[scale, decays], "weight_decay": weight_decay if decays else 0.0, "lr": lr * scale}
+        for scale, decays in sorted(found, reverse=True)
     ]
-    groups = [group for group in groups if group["params"]]
-    match name:
-        case "sgd":
-            return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
-        case "adam":
-            return torch.optim.Adam(groups, lr=lr)
-        case "adamw":
-            return torch.optim.AdamW(groups, lr=lr)
-    raise ValueError(f"optimizer '{name}' is unknown")
+    try:
+        return optimizers.get(name)(groups, lr, **options)
+    except ValueError as error:
+        raise UserError(f"optimizer {name}", str(error)) from None
 
 
-def make_schedule(name: str, *, warmup: float = 0.0) -> Callable[[float], float]:
+def layer_scales(net: nn.Module, num_classes: int, decay: float) -> dict[str, float]:
+    """Factors on the learning rate that fall from the head to the stem: decay**(stages between it and the head).
+
+    Source: Clark et al., "ELECTRA", ICLR 2020, arXiv:2003.10555; for pictures Bao et al., "BEiT", 2021,
+    arXiv:2106.08254. Unlike these, which count blocks: the stages of `models.stages`, whose names all families have
+    (of a ViT they are its blocks).
+
+    Args:
+        decay: in (0, 1]; 1 changes nothing.
+    Returns:
+        name of each parameter -> factor.
+    """
+    parts = list(stages(net, num_classes).values())
+    return {name: decay ** (len(parts) - 1 - depth) for depth, names in enumerate(parts) for name in names}
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> None:
+    """From now on, before each of its steps, scale the gradient of all its parameters down to a norm of `limit`.
+
+    g <- g min(1, limit / ||g||), the norm over all parameters together. What is clipped is what the step would use:
+    the mean over the whole batch, whatever it was added up from.
+
+    Source: Pascanu et al., "On the Difficulty of Training Recurrent Neural Networks", ICML 2013, arXiv:1211.5063.
+    """
+
+    def clip(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, limit)
+
+    optimizer.register_step_pre_hook(clip)
+
+
+def make_schedule(name: str, *, epochs: float = 1, warmup: float = 0, **options: Any) -> Callable[[float], float]:
     """The factor on the learning rate at a point `t` of training in [0, 1).
 
-    After a linear warm-up over the first `warmup` share, with u in [0, 1) over the rest:
-    cosine (1 + cos(pi u)) / 2; constant 1; exponential 0.01**u; step 0.1**floor(3 u).
-
-    Source: Loshchilov and Hutter, "SGDR", 2017, arXiv:1608.03983 (cosine).
+    Args:
+        name: one of `train.schedules`; options: its own.
+        epochs: of the training; warmup: how many of them the learning rate rises.
+    Raises:
+        UserError: the schedule refuses its options.
 
     >>> make_schedule("cosine")(0.5)
     0.5
     """
-    shapes = {
-        "cosine": lambda u: (1 + math.cos(math.pi * u)) / 2,
-        "constant": lambda u: 1.0,
-        "exponential": lambda u: 0.01**u,
-        "step": lambda u: 0.1 ** math.floor(3 * u),
-    }
-    shape = shapes[name]
+    shape = schedules.get(name)
 
     def factor(t: float) -> float:
-        if t < warmup:
-            return (t + 1e-3) / (warmup + 1e-3)
-        return shape((t - warmup) / (1 - warmup)) if warmup < 1 else 1.0
+        # t * epochs of a whole epoch may come out a little too small to be one.
+        return shape(round(t * epochs, 9), epochs, warmup, **options)
 
+    try:
+        factor(0.0)
+    except ValueError as error:
+        raise UserError(f"schedule {name}", str(error)) from None
     return factor
