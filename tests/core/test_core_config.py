@@ -38,7 +38,14 @@ MISTAKES = [
         "D --model cnn3 --epochs 0 --lr -1 --warmup 2 --seed -1",
     ),
     ("not-finite", "train", "model: cnn3, lr: .inf", "D --model cnn3 --lr inf"),
-    ("not-an-option", "train", "model: cnn3, optimizer: sdg", "D --model cnn3 --optimizer sdg"),
+    ("not-an-option", "train", "model: cnn3, sampling: ballanced", "D --model cnn3 --sampling ballanced"),
+    ("unknown-optimizer", "train", "model: cnn3, optimizer: timm:lamp", "D --model cnn3 --optimizer timm:lamp"),
+    (
+        "warm-up",
+        "train",
+        "model: cnn3, warmup: 0.1, warmup_epochs: 5",
+        "D --model cnn3 --warmup 0.1 --warmup-epochs 5",
+    ),
     ("wrong-pattern", "train", "model: cnn3, id: a/b, device: gpu", "D --model cnn3 --id a/b --device gpu"),
     ("unknown-model", "train", "model: resnet81", "D --model resnet81"),
     ("unknown-loss", "train", "model: cnn3, loss: cross-entropi", "D --model cnn3 --loss cross-entropi"),
@@ -165,6 +172,27 @@ SAME = [
         Train(data="fashion-mini", model="cnn3", augment=["hflip", {"crop": {"pixels": 2}}]),
         "model: cnn3, augment: [hflip, crop:pixels=2], data: fashion-mini",
         "D --model cnn3 --augment hflip+crop:pixels=2",
+    ),
+    (
+        Train(
+            data="fashion-mini",
+            model="cnn3",
+            optimizer={"timm:lamb": {"beta1": 0.9, "beta2": 0.98}},
+            layer_decay=0.75,
+            schedule={"step": {"every": 5.0, "gamma": 0.2}},
+            warmup_epochs=2.0,
+            clip=1.0,
+            loss={"focal": {"gamma": 1.5}},
+            class_weights={"bag": 2.0, "coat": 0.5},
+            sampling="balanced",
+            augment=["hflip", "crop", {"mixup": {"alpha": 0.4}}, "cutmix"],
+        ),
+        "model: cnn3, optimizer: {timm: {name: lamb, beta1: 0.9, beta2: 0.98}}, layer_decay: 0.75, clip: 1, "
+        "schedule: {step: {every: 5, gamma: 0.2}}, warmup_epochs: 2, loss: focal:gamma=1.5, data: fashion-mini, "
+        "class_weights: {bag: 2, coat: 0.5}, sampling: balanced, augment: [light, mixup:alpha=0.4, cutmix]",
+        "D --model cnn3 --optimizer timm:lamb:beta1=0.9,beta2=0.98 --layer-decay 0.75 --clip 1 --warmup-epochs 2 "
+        "--schedule step:every=5,gamma=0.2 --loss focal:gamma=1.5 --class-weights bag=2,coat=0.5 "
+        "--sampling balanced --augment light+mixup:alpha=0.4+cutmix",
     ),
     (Prune(parent="P", params="9%"), "parent: P, params: 9%", "P --params 9%"),
     (

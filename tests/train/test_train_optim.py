@@ -3,10 +3,16 @@
 import math
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
-from strop.train.optim import make_optimizer, make_schedule
+from strop import models
+from strop.errors import UserError
+from strop.models.stages import stages
+from strop.train import checkpoint
+from strop.train.optim import clip_gradients, layer_scales, make_optimizer, make_schedule
+from strop.train.timm_optimizers import NAMES
 
 HAND_VALUES = {
     # (1 + cos(pi u)) / 2 at a quarter is (1 + sqrt(1/2)) / 2
@@ -87,6 +93,191 @@ def test_sgd_has_nesterov_momentum():
 
 
 def test_an_unknown_optimizer_is_named():
-    """The loop's caller checks names; here a mistake must not pass."""
-    with pytest.raises(ValueError, match="'lion'"):
-        make_optimizer(network(), "lion", lr=0.1, weight_decay=0.0)
+    """With what was meant."""
+    with pytest.raises(UserError, match="'adamv' is unknown. Did you mean 'adam'"):
+        make_optimizer(network(), "adamv", lr=0.1, weight_decay=0.0)
+
+
+PER_EPOCH, EPOCHS = 7, 30
+UPDATES = PER_EPOCH * EPOCHS
+UPDATE_OF_AN_EPOCH = 1 / PER_EPOCH
+TORCH = torch.optim.lr_scheduler
+AGAINST_TORCH = {
+    "constant": ("constant", {}, lambda o: TORCH.ConstantLR(o, factor=1.0)),
+    "cosine": ("cosine", {"final": 0.05}, lambda o: TORCH.CosineAnnealingLR(o, UPDATES, eta_min=0.05)),
+    "exponential": ("exponential", {"gamma": 0.9}, lambda o: TORCH.ExponentialLR(o, 0.9**UPDATE_OF_AN_EPOCH)),
+    "step": ("step", {"gamma": 0.3, "every": 8}, lambda o: TORCH.StepLR(o, 8 * PER_EPOCH, gamma=0.3)),
+    "milestones": (
+        "step",
+        {"gamma": 0.3, "milestones": "10/20/25"},
+        lambda o: TORCH.MultiStepLR(o, [10 * PER_EPOCH, 20 * PER_EPOCH, 25 * PER_EPOCH], gamma=0.3),
+    ),
+}
+
+
+def factors_of_torch(make, updates):
+    """The learning rate of each update, from a base of 1."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler, rates = make(optimizer), []
+    for _ in range(updates):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("name", AGAINST_TORCH)
+def test_schedules_are_those_of_torch(name):
+    """Update by update, where torch's steps once an update."""
+    shape, options, make = AGAINST_TORCH[name]
+    factor = make_schedule(shape, epochs=EPOCHS, options=options)
+    ours = [factor(update / UPDATES) for update in range(UPDATES)]
+    assert ours == pytest.approx(factors_of_torch(make, UPDATES), abs=1e-9)
+
+
+def test_one_cycle_is_that_of_torch():
+    """Torch's peak lies at update pct_start * total - 1 and its end at total - 1; ours at 30 % of N, and at N."""
+    factor = make_schedule("one-cycle", epochs=EPOCHS, warmup=0.3 * EPOCHS)
+    share = (0.3 * UPDATES + 1) / (UPDATES + 1)
+    theirs = factors_of_torch(
+        lambda o: TORCH.OneCycleLR(o, 1.0, total_steps=UPDATES + 1, pct_start=share, cycle_momentum=False), UPDATES
+    )
+    assert [factor(update / UPDATES) for update in range(UPDATES)] == pytest.approx(theirs, abs=1e-9)
+
+
+def test_the_warm_up_is_that_of_torch():
+    """LinearLR over 5 epochs, from our first factor to 1; the constant schedule follows."""
+    factor = make_schedule("constant", epochs=EPOCHS, warmup=5)
+    first = factor(0.0)
+    theirs = factors_of_torch(lambda o: TORCH.LinearLR(o, first, total_iters=5 * PER_EPOCH), UPDATES)
+    assert [factor(update / UPDATES) for update in range(UPDATES)] == pytest.approx(theirs, abs=1e-9)
+
+
+def test_a_drop_comes_with_its_epoch_at_any_length():
+    """t * epochs of a whole epoch must not come out as 29.999...: checked for every number of updates up to 300."""
+    for per_epoch in range(1, 300):
+        factor = make_schedule("step", epochs=90, options={"every": 30.0})
+        assert factor(30 * per_epoch / (90 * per_epoch)) == pytest.approx(0.1)
+        assert factor((30 * per_epoch - 1) / (90 * per_epoch)) == 1.0
+
+
+def test_epochs_of_drops_count_the_warm_up():
+    """Goyal et al.: 90 epochs, 5 of them warm-up, drops at 30, 60 and 80."""
+    factor = make_schedule("step", epochs=90, warmup=5, options={"milestones": "30/60/80"})
+    at = {4.99: None, 5: 1.0, 29.9: 1.0, 30: 0.1, 59.9: 0.1, 60: 0.01, 80: 0.001}
+    for epoch, expected in at.items():
+        assert expected is None or factor(epoch / 90) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [("cosine", "final", -0.1), ("exponential", "gamma", 1.5), ("exponential", "final", 0.0), ("step", "gamma", 0.0),
+     ("step", "every", 0.0), ("step", "milestones", "30,60"), ("one-cycle", "div", 0.5), ("one-cycle", "final_div", 0)],
+)  # fmt: skip
+def test_options_of_schedules_out_of_range(name, option, value):
+    with pytest.raises(UserError, match=f"schedule {name}: {option} is '?{value}"):
+        make_schedule(name, options={option: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shown"),
+    [("sgd", {"momentum": 1.0}, "momentum is 1.0"), ("adamw", {"beta2": -1.0}, "beta2 is -1.0"),
+     ("adam", {"eps": 0.0}, "eps is 0.0"), ("timm", {"name": "lion", "beta1": 0.9}, "give both or none"),
+     ("timm", {"name": "lion", "momentum": 0.9}, "momentum is 0.9, and lion has none")],
+)  # fmt: skip
+def test_options_of_optimizers_out_of_range(name, options, shown):
+    with pytest.raises(UserError, match=shown):
+        make_optimizer(network(), name, lr=0.1, weight_decay=0.0, options=options)
+
+
+def test_options_reach_the_optimizer():
+    made = make_optimizer(network(), "sgd", lr=0.1, weight_decay=0.0, options={"momentum": 0.0})
+    assert made.defaults["momentum"] == 0 and not made.defaults["nesterov"]
+    made = make_optimizer(network(), "adamw", lr=0.1, weight_decay=0.0, options={"beta1": 0.8, "beta2": 0.95})
+    assert made.defaults["betas"] == (0.8, 0.95)
+    options = {"name": "lamb", "beta1": 0.8, "beta2": 0.95, "eps": 1e-4}
+    made = make_optimizer(network(), "timm", lr=0.1, weight_decay=0.02, options=options)
+    assert type(made).__name__ == "Lamb" and made.defaults["betas"] == (0.8, 0.95) and made.defaults["eps"] == 1e-4
+    assert [group["weight_decay"] for group in made.param_groups] == [0.02, 0.0]
+
+
+def test_the_index_of_timms_optimizers_is_fresh():
+    """All that timm lists, but for those that need a CUDA library, a second derivative, or can't be saved."""
+    from timm.optim import list_optimizers
+
+    left_out = ("bnb", "fused", "adahessian", "kron")
+    assert [name for name in list_optimizers() if not name.startswith(left_out)] == NAMES
+
+
+def steps(net, optimizer, start, stop):
+    images, target = torch.linspace(-1, 1, 8 * 9).view(8, 1, 3, 3), torch.arange(8) % 2
+    for number in range(start, stop):
+        torch.manual_seed(number)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * (1 - number / 10)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(images), target).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_going_on_with_any_of_timms_optimizers(name):
+    """What it remembers, tensors, numbers, and a step in its groups, comes back from a checkpoint to the bit."""
+
+    def make():
+        torch.manual_seed(0)
+        net = network()
+        return net, make_optimizer(net, "timm", lr=1e-3, weight_decay=0.01, options={"name": name})
+
+    whole, cut, other = make(), make(), make()
+    steps(*whole, 0, 6)
+    steps(*cut, 0, 4)
+    taken = checkpoint.take(4, *cut, {}, {}, more={})
+    found = checkpoint.Checkpoint(4, safetensors.torch.load(taken.data), {})
+    steps(*other, 0, 1)  # what it remembers already must go
+    checkpoint.restore(found, *other)
+    steps(*other, 4, 6)
+    for ours, theirs in zip(whole[0].parameters(), other[0].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("model", ["cnn3", "resnet18", "vit_b_16", "timm:convnext_atto", "mobilenet_v3_small"])
+def test_layer_decay_falls_from_head_to_stem(model):
+    """0.5 a stage: the head learns at the full rate, the first stage at 0.5**(stages - 1); nothing is left out."""
+    with torch.device("meta"):
+        net = models.build(model, num_classes=5)
+    parts = stages(net, 5)
+    optimizer = make_optimizer(net, "sgd", lr=0.2, weight_decay=0.1, scales=layer_scales(net, 5, 0.5))
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.keys() == dict(net.named_parameters()).keys()
+    for place, stage in enumerate(reversed(parts)):
+        assert {rates[name] for name in parts[stage]} == {0.2 * 0.5**place}, "powers of two are exact"
+    assert optimizer.param_groups[0]["lr"] == 0.2, "the rate that is shown is that of the head"
+    assert {g["weight_decay"] for g in optimizer.param_groups} == {0.0, 0.1}
+
+
+def test_layer_decay_of_1_changes_nothing():
+    net = models.build("cnn3", num_classes=5)
+    plain = make_optimizer(net, "sgd", lr=0.2, weight_decay=0.1)
+    scaled = make_optimizer(net, "sgd", lr=0.2, weight_decay=0.1, scales=layer_scales(net, 5, 1.0))
+    assert [group["lr"] for group in scaled.param_groups] == [0.2, 0.2]
+    for ours, theirs in zip(plain.param_groups, scaled.param_groups, strict=True):
+        assert [*map(id, ours["params"])] == [*map(id, theirs["params"])]
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e6])
+def test_clipping(limit):
+    """The step is that of the gradient scaled to the limit, if it was larger; over all groups together."""
+    net = network()
+    optimizer = make_optimizer(net, "sgd", lr=1.0, weight_decay=0.0, options={"momentum": 0.0})
+    clip_gradients(optimizer, limit)
+    trained = [p for p in net.parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in trained]
+    for number, parameter in enumerate(trained, 1):
+        parameter.grad = torch.full_like(parameter, float(number))
+    norm = sum(number**2 * p.numel() for number, p in enumerate(trained, 1)) ** 0.5
+    optimizer.step()
+    for number, (parameter, old) in enumerate(zip(trained, before, strict=True), 1):
+        expected = number * min(1, limit / norm)
+        torch.testing.assert_close(old - parameter, torch.full_like(parameter, expected), rtol=1e-4, atol=1e-6)

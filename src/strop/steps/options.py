@@ -16,11 +16,13 @@ from ..models.freezing import read_stages
 from ..runs import Run
 from ..sparsify import regularisers
 from ..train.losses import losses
+from ..train.schedules import schedules
 from ..train.weights import check_class_weights
-from .parts import Augment, ClassWeights
+from .parts import Augment, ClassWeights, Optimizer, name_of
 from .step import Step, require_model
 
-DEFAULT_LR = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3}
+DEFAULT_LR = {"sgd": 0.05, "others": 1e-3}
+DEFAULT_WARMUP = 0.1
 
 
 def _read_share(value: Any) -> str:
@@ -97,13 +99,22 @@ class TrainingOptions(Step):
     virtual_ranks: int | None = Field(
         None, description="shares of a batch, 2, 4, 8 ...: the same bits on as many processes, or fewer"
     )
-    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="sgd (Nesterov 0.9), adam or adamw")
-    lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.05 for sgd, else 0.001)")
-    schedule: Literal["cosine", "constant", "exponential", "step"] = Field(
-        "cosine", description="cosine, constant, exponential or step"
+    optimizer: Optimizer = Field(
+        "sgd", validate_default=True, description="sgd (Nesterov 0.9), adam, adamw, or timm:NAME; adamw:beta2=0.95"
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the training with rising learning rate")
+    lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.05 for sgd, else 0.001)")
+    layer_decay: float | None = Field(
+        None, gt=0, le=1, description="factor on the learning rate from each stage to the one before, e.g. 0.75"
+    )
+    schedule: part_of(schedules) = Field(
+        "cosine", validate_default=True, description="cosine, constant, exponential, one-cycle, step:every=30"
+    )
+    warmup: float | None = Field(
+        None, ge=0, lt=1, description="share of the training with rising learning rate (default: 0.1)"
+    )
+    warmup_epochs: float | None = Field(None, ge=0, description="the same in epochs, instead of warmup")
     weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient, e.g. 1.0 (default: any)")
     loss: part_of(losses) = Field("cross-entropy", validate_default=True, description="loss on the labels")
     class_weights: ClassWeights = Field("none", description="none, balanced, effective, or a table: cat=2,dog=0.5")
     sampling: Literal["uniform", "balanced"] = Field(
@@ -138,11 +149,26 @@ class TrainingOptions(Step):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_lr(cls, raw: Any) -> Any:
-        """The learning rate that belongs to the optimizer, where none is given."""
-        if isinstance(raw, dict) and raw.get("lr") is None:
-            return dict(raw, lr=DEFAULT_LR.get(raw.get("optimizer", "sgd"), 0.05))
-        return raw
+    def _fill_rates(cls, raw: Any) -> Any:
+        """The learning rate that belongs to the optimizer, and the warm-up, where none is given."""
+        if not isinstance(raw, dict):
+            return raw
+        filled = dict(raw)
+        if raw.get("lr") is None:
+            filled["lr"] = DEFAULT_LR["sgd" if name_of(raw.get("optimizer", "sgd")) == "sgd" else "others"]
+        if raw.get("warmup") is None and raw.get("warmup_epochs") is None:
+            filled["warmup"] = DEFAULT_WARMUP
+        return filled
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> TrainingOptions:
+        if self.warmup_epochs is not None and self.warmup is not None:
+            raise ValueError("warmup_epochs: says in epochs what warmup says as a share. Leave one out.")
+        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs:g} is not less than the {self.epochs} epochs of the training."
+            )
+        return self
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         Parts(self.virtual_ranks or 1, self.accumulate).check(self.batch_size)

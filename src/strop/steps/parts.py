@@ -10,7 +10,17 @@ from ..augment import PRESETS, augmentations
 from ..augment.mixing import mixings
 from ..config import Part, part_of, write_part
 from ..errors import suggest
+from ..registry import Registry
+from ..train.optimizers import optimizers
 from ..train.weights import read_class_weights
+
+
+def _parse(registry: Registry, value: Any) -> Part:
+    """What `part_of` makes of it. Raises ValueError with one sentence for each mistake."""
+    try:
+        return TypeAdapter(part_of(registry)).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(" ".join(str(problem["ctx"]["error"]) for problem in error.errors())) from None
 
 
 def _read_augment(value: Any) -> tuple[Part, ...]:
@@ -20,9 +30,7 @@ def _read_augment(value: Any) -> tuple[Part, ...]:
     parts, reasons = [], []
     for item in expanded:
         try:
-            parts.append(TypeAdapter(part_of(_registry_of(item))).validate_python(item))
-        except ValidationError as error:
-            reasons += [str(problem["ctx"]["error"]) for problem in error.errors()]
+            parts.append(_parse(_registry_of(item), item))
         except ValueError as error:
             reasons.append(str(error))
     if reasons:
@@ -34,14 +42,19 @@ def _is_preset(item: Any) -> bool:
     return isinstance(item, str) and item in PRESETS
 
 
-def _registry_of(item: Any) -> Any:
+def _registry_of(item: Any) -> Registry:
     """Where the part is looked up; what can't be read at all is left to `part_of`."""
-    name = item.name if isinstance(item, Part) else next(iter(item), "") if isinstance(item, dict) else item
-    name = name.partition(":")[0] if isinstance(name, str) else ""
+    name = name_of(item)
     if name and name not in augmentations.entries() and name not in mixings.entries():
         known = [*augmentations.names(), *mixings.names()]
         raise ValueError(f"'{name}' is not a known augmentation. {suggest(name, known)}")
     return mixings if name in mixings.entries() else augmentations
+
+
+def name_of(value: Any) -> str:
+    """The name of a part however it is written; empty where it can't be read."""
+    name = value.name if isinstance(value, Part) else next(iter(value), "") if isinstance(value, dict) else value
+    return name.partition(":")[0] if isinstance(name, str) else ""
 
 
 def split_mixing(parts: tuple[Part, ...]) -> tuple[list[Part], list[Part]]:
@@ -49,6 +62,27 @@ def split_mixing(parts: tuple[Part, ...]) -> tuple[list[Part], list[Part]]:
     mixing = mixings.entries()
     return [part for part in parts if part.name not in mixing], [part for part in parts if part.name in mixing]
 
+
+def _read_optimizer(value: Any) -> Part:
+    """One of ours, or timm:NAME, timm:NAME:option=value, {timm:NAME: {option: value}}."""
+    if isinstance(value, str) and value.startswith("timm:"):
+        name, _, options = value.removeprefix("timm:").partition(":")
+        value = value if "=" in name else ",".join(filter(None, [f"timm:name={name}", options]))
+    elif isinstance(value, dict) and len(value) == 1:
+        [(name, options)] = value.items()
+        if isinstance(name, str) and name.startswith("timm:") and isinstance(options, dict | None):
+            value = {"timm": {"name": name.removeprefix("timm:"), **(options or {})}}
+    part = _parse(optimizers, value)
+    if part.name == "timm":
+        from ..train.timm_optimizers import NAMES
+
+        written, known = f"timm:{part.options['name']}", [f"timm:{name}" for name in NAMES]
+        if written not in known:
+            raise ValueError(f"'{written}' is unknown. {suggest(written, known)}")
+    return part
+
+
+Optimizer = Annotated[Part, BeforeValidator(_read_optimizer), PlainSerializer(write_part)]
 
 Augment = Annotated[
     tuple[Part, ...],

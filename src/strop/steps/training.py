@@ -24,11 +24,11 @@ from ..sparsify.l1 import zero_share
 from ..train import checkpoint
 from ..train.environment import differences, environment
 from ..train.fit import Progress, fit
-from ..train.optim import make_optimizer, make_schedule
 from ..train.precision import make_autocast
 from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
 from .objective import make_objective, make_part
+from .optimizing import optimizer_of, schedule_of
 from .options import TrainingOptions
 from .parts import split_mixing
 from .saving import Checkpoints
@@ -88,7 +88,7 @@ class Training:
             parts=Parts(options.virtual_ranks or 1, options.accumulate),
         )
         self.val_loader = evaluation_loader(val) if val is not None else None
-        self.optimizer = make_optimizer(self.model, options.optimizer, lr=options.lr, weight_decay=options.weight_decay)
+        self.optimizer = optimizer_of(options, self.model)
         self.checkpoints = Checkpoints(
             run.folder / "checkpoints",
             seconds=60 * options.save_minutes,
@@ -127,7 +127,7 @@ class Training:
             self.train_loader,
             self.optimizer,
             epochs=self.options.epochs,
-            schedule=make_schedule(self.options.schedule, warmup=self.options.warmup),
+            schedule=schedule_of(self.options),
             seed=self.options.seed,
             start=start,
             sums=sums,

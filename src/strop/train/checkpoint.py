@@ -23,7 +23,8 @@ class Checkpoint:
 
     Attributes:
         step: updates done.
-        tensors: "objective.*", "optimizer.<group>.<index>.<name>" and "sums.<part>".
+        tensors: "objective.*", "optimizer.<group>.<index>.<name>" ("number...." where it is no tensor),
+            "optimizer.group<group>.<name>", and "sums.<part>".
         facts: anything JSON that the caller wants back (best epoch so far, ...).
     """
 
@@ -57,10 +58,14 @@ def take(
     """
     tensors = {f"objective.{name}": tensor for name, tensor in objective.state_dict().items()}
     tensors |= {f"sums.{name}": tensor for name, tensor in sums.items()} | more
-    for place, parameter in _parameters(optimizer):
-        for name, value in optimizer.state.get(parameter, {}).items():
-            if value is not None:
-                tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(value)
+    for place, state, kept in _states(optimizer):
+        for name in kept:
+            value = state[name]
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{place}.{name}"] = value
+            elif isinstance(value, bool | int | float):  # 64 bits, and a number again when it comes back
+                kind = torch.float64 if isinstance(value, float) else None
+                tensors[f"number.{place}.{name}"] = torch.tensor(value, dtype=kind)
     # The JSON is made now: what the caller changes meanwhile must not get into it.
     return Snapshot(step, _serialise(tensors), json.loads(json.dumps(facts, allow_nan=False)))
 
@@ -116,11 +121,14 @@ def newest(folder: Path, warn, *, every: int = 1) -> Checkpoint | None:
 def restore(checkpoint: Checkpoint, objective: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Put weights and optimizer state back; returns the sums of the epoch that was under way."""
     objective.load_state_dict(under(checkpoint.tensors, "objective."), strict=True)
-    for place, parameter in _parameters(optimizer):
-        state = under(checkpoint.tensors, f"optimizer.{place}.")
-        optimizer.state[parameter] = {
-            name: tensor if name == "step" else tensor.to(parameter.device) for name, tensor in state.items()
-        }
+    device = next(objective.parameters()).device
+    for place, state, kept in _states(optimizer):
+        for name in kept:
+            del state[name]
+        tensors = under(checkpoint.tensors, f"optimizer.{place}.")
+        state.update({name: tensor if name == "step" else tensor.to(device) for name, tensor in tensors.items()})
+        numbers = under(checkpoint.tensors, f"number.{place}.")
+        state.update({name: number.item() for name, number in numbers.items()})
     return under(checkpoint.tensors, "sums.")
 
 
@@ -166,7 +174,12 @@ def _checksum(data: bytes, about: dict) -> str:
     return total.hexdigest()
 
 
-def _parameters(optimizer: torch.optim.Optimizer):
+def _states(optimizer: torch.optim.Optimizer):
+    """(place, where it is kept, names) of what an optimizer remembers: of each parameter all, of each group what it
+    added to its options itself, such as a step."""
     for number, group in enumerate(optimizer.param_groups):
         for index, parameter in enumerate(group["params"]):
-            yield f"{number}.{index}", parameter
+            state = optimizer.state[parameter]
+            yield f"{number}.{index}", state, list(state)
+        added = [name for name in group if name not in {*optimizer.defaults, "params", "initial_lr"}]
+        yield f"group{number}", group, added

@@ -21,12 +21,12 @@ def make_optimizer(
     lr: float,
     weight_decay: float,
     scales: dict[str, float] | None = None,
-    **options: Any,
+    options: dict[str, Any] | None = None,
 ) -> torch.optim.Optimizer:
     """An optimizer over the trainable parameters; no decay on biases and norms.
 
     Args:
-        name: one of `train.optimizers`; options: its own.
+        name: one of `train.optimizers`; `options` are its own.
         lr: learning rate; > 0.
         weight_decay: L2 coefficient; >= 0.
         scales: factor on the learning rate of parameters by name; 1 where there is none. The groups come in falling
@@ -44,7 +44,7 @@ def make_optimizer(
         for scale, decays in sorted(found, reverse=True)
     ]
     try:
-        return optimizers.get(name)(groups, lr, **options)
+        return optimizers.get(name)(groups, lr, **(options or {}))
     except ValueError as error:
         raise UserError(f"optimizer {name}", str(error)) from None
 
@@ -81,11 +81,13 @@ def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> None:
     optimizer.register_step_pre_hook(clip)
 
 
-def make_schedule(name: str, *, epochs: float = 1, warmup: float = 0, **options: Any) -> Callable[[float], float]:
+def make_schedule(
+    name: str, *, epochs: float = 1, warmup: float = 0, options: dict[str, Any] | None = None
+) -> Callable[[float], float]:
     """The factor on the learning rate at a point `t` of training in [0, 1).
 
     Args:
-        name: one of `train.schedules`; options: its own.
+        name: one of `train.schedules`; `options` are its own.
         epochs: of the training; warmup: how many of them the learning rate rises.
     Raises:
         UserError: the schedule refuses its options.
@@ -93,7 +95,7 @@ def make_schedule(name: str, *, epochs: float = 1, warmup: float = 0, **options:
     >>> make_schedule("cosine")(0.5)
     0.5
     """
-    shape = schedules.get(name)
+    shape, options = schedules.get(name), options or {}
 
     def factor(t: float) -> float:
         # t * epochs of a whole epoch may come out a little too small to be one.

@@ -5,17 +5,6 @@ import torch
 from . import optimizers
 from .checks import check_positive, check_share
 
-# timm.optim.list_optimizers() of the version in constraints.txt, without those that need a CUDA library (bnb*,
-# fused*), a second derivative (adahessian), or a state that no checkpoint could hold (kron*).
-NAMES = """
-    adabelief adadelta adafactor adafactorbv adafactorbvc adagrad adam adamax adamc adamp adamuon adamw adamwlegacy adan
-    adanw adopt adoptc adoptw cadafactor cadafactorbv cadafactorbvc cadamc cadamp cadamw cadan cadanw cadopt cadoptc
-    cadoptw clamb clambw claprop clion clionc cmars cnadamc cnadamw crmsproptf csgdc csgdp csgdw lamb lambc lambcd
-    lambcw lambw laprop lapropc larc lars lion lionc madgrad madgradw mars momentum muon nadam nadamc nadamlegacy
-    nadamuon nadamw nesterov nesterovw nlarc nlars nmuon novograd novogradc novogradw radabelief radam radamlegacy
-    radamw rmsprop rmsproptf rmsproptfc rmsproptfw sgd sgdc sgdp sgdw
-""".split()
-
 
 @optimizers.add("timm")
 def timm(
@@ -33,7 +22,7 @@ def timm(
     Source: each one's own docstring in timm.optim.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `train.timm_optimizers.NAMES`.
         momentum: in [0, 1); for those that have one (timm's default is 0.9).
         beta1, beta2: in [0, 1), both or none; for those that have two.
         eps: > 0; for those that have one.
