@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,13 @@ def _read_file(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise UserError(f"{_WHERE} {path}", "is not text in UTF-8. Write one class a line.") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def sort_labels(labels: Sequence[str]) -> list[str]:
+    """By value where all are whole numbers ("2" before "10"), else by code point."""
+    if all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in labels):
+        return sorted(labels, key=lambda label: (int(label), label))
+    return sorted(labels)
 
 
 def select_classes(source: Source, names: Sequence[str]) -> Source:

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 from ..errors import UserError, suggest
@@ -21,6 +21,7 @@ from .source import SPLIT_NAMES, SPLITS, FileSplit, Source
 _NEVER = frozenset(["__macosx", "thumbs.db"])
 _LAYOUT = "A data folder holds one folder a class: cats/1.jpg, dogs/2.jpg; or train/cats/1.jpg, test/cats/2.jpg."
 _SHOWN, _MOST_PROBLEMS = 5, 20
+_MOST_LOOKED_AT = 10_000
 
 
 @dataclass
@@ -102,7 +103,7 @@ def _refuse_without_classes(scan: _Scan, folders: list[Path], by_split: dict[str
         return
     there = ", ".join(f"{path.name}/" for path in folders)
     lack = "without class folders in train/" if "train" in by_split else "but no train/"
-    raise UserError(str(scan.root), f"there is {there} {lack}. {_LAYOUT}")
+    raise UserError(str(scan.root), f"there is {there} {lack}. {_LAYOUT}{_hint_prefix(scan.root)}")
 
 
 def _find_classes(scan: _Scan, folder: Path) -> dict[str, PackedNames]:
@@ -223,7 +224,15 @@ def _raise_flat(scan: _Scan) -> None:
     if any(is_picture_name(file.name) for file in files):
         raise UserError(str(scan.root), f"the pictures lie in it without class folders. {_LAYOUT}")
     state = "holds no pictures" if files else "is empty"
-    raise UserError(str(scan.root), f"the folder {state}. {_LAYOUT}")
+    raise UserError(str(scan.root), f"the folder {state}. {_LAYOUT}{_hint_prefix(scan.root)}")
+
+
+def _hint_prefix(root: Path) -> str:
+    """What to write where the folder holds pictures in a form that has a prefix of its own."""
+    endings = {path.suffix for path in islice(chain(root.glob("*"), root.glob("*/*")), _MOST_LOOKED_AT)}
+    if ".tar" in endings:
+        return f" Tar shards are read with wds:{root}"
+    return f" A saved set of Hugging Face's is read with hf:{root}" if endings & {".arrow", ".parquet"} else ""
 
 
 def _raise_problems(scan: _Scan) -> None:

@@ -169,7 +169,9 @@ class ArraySplit:
 
 
 def open_source(name: str) -> Source:
-    """Open a folder of pictures, a table of paths and labels, or a named set; what exists on disk goes first.
+    """Open a folder of pictures, a table of paths and labels, shards, a set of Hugging Face's, or a named set.
+
+    What exists on disk goes first; `wds:` before a pattern of tar files and `hf:` before a name or path say the rest.
 
     Raises:
         UserError: none of these, or what is there is not laid out as it should be.
@@ -180,8 +182,11 @@ def open_source(name: str) -> Source:
     """
     from .folder import open_folder
     from .sets import sets
+    from .shards import open_shards
     from .table import open_table
 
+    if name.startswith("wds:"):
+        return open_shards(name.removeprefix("wds:"))
     path = Path(name).expanduser()
     if path.is_dir():
         return open_folder(path)
@@ -190,8 +195,8 @@ def open_source(name: str) -> Source:
     if path.exists():
         raise UserError(
             name,
-            "is a file, not a folder. Unpack it if it is an archive, and give the folder; "
-            "a table must end in .csv, .tsv, .parquet or .txt.",
+            "is a file, not a folder. Unpack it if it is an archive, and give the folder; a table must end in .csv, "
+            f".tsv, .parquet or .txt; a tar with pictures and classes is read as it is: wds:{name}",
         )
     known = sets.names()
     if name not in known:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError, suggest
+from .classes import sort_labels
 from .files import open_files
 from .hashes import HashStore
 from .packed import PackedNames
@@ -129,7 +130,7 @@ def _gather(file: Path, problems: _Problems) -> _Columns:
     if not len(paths) and not problems.count:
         problems.add(0, "holds no rows. Write a path and a label for each picture.")
     names = None if paths.blob.isascii() else PackedNames(unicodedata.normalize("NFC", path) for path in paths)
-    ordered = _sort_labels(list(classes))
+    ordered = sort_labels(list(classes))
     place = {label: i for i, label in enumerate(ordered)}
     position = np.array([place[label] for label in classes], np.int64)
     return _Columns(
@@ -141,13 +142,6 @@ def _gather(file: Path, problems: _Problems) -> _Columns:
         np.array(lines, np.int64),
         tuple(ordered),
     )
-
-
-def _sort_labels(labels: list[str]) -> list[str]:
-    """By value where all are whole numbers ("2" before "10"), else by code point."""
-    if all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in labels):
-        return sorted(labels, key=lambda label: (int(label), label))
-    return sorted(labels)
 
 
 def _read_split(row: Row, problems: _Problems) -> int:
