@@ -29,14 +29,15 @@ def test_a_local_file_gives_back_every_tensor(saved):
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
-def test_another_class_count_leaves_the_head_fresh_and_says_so(saved, caplog):
+def test_another_class_count_leaves_the_head_fresh_and_says_so(saved, caplog, monkeypatch):
     """Everything but the head is loaded."""
     model, path = saved
-    with caplog.at_level(logging.WARNING):
+    monkeypatch.setattr(logging.getLogger("strop"), "propagate", True)  # the command line switches it off
+    with caplog.at_level(logging.INFO, "strop"):
         again = build("cnn3", num_classes=4, pretrained=str(path))
     assert again.fc.weight.shape[0] == 4
     assert torch.equal(again.features[2][0].weight, model.features[2][0].weight)
-    assert "fc.weight, fc.bias stay fresh" in caplog.text
+    assert f"new head fc: the one in {path.name} is for other classes" in caplog.text
 
 
 def test_all_tensors_that_do_not_fit_are_listed(saved, tmp_path):

@@ -15,7 +15,7 @@ def test_only_the_head_trains(trained, shapes, strop_in, read):
     assert outcome.code == 0, outcome.err
     head = 4 * (64 * 3 * 3 + 1)
     body = (25 + 1) * 16 + 32 + (16 * 25 + 1) * 32 + 64 + (32 * 25 + 1) * 64 + 128
-    said = f"{head:,} of {head + body:,} parameters train; frozen: layer1, layer2, layer3"
+    said = f"{head:,} of {head + body:,} parameters train; frozen: layer1..layer3"
     assert said in outcome.out and all(len(line) <= 80 for line in outcome.out.splitlines() if said in line)
     training = read(trained / "runs" / "headed", "result.json")["training"]
     assert training["trainable_parameters"] == head and training["frozen"] == ["layer1", "layer2", "layer3"]

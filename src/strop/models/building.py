@@ -53,7 +53,7 @@ def _build_own(
         if published is None:
             so = f"'{name}' with these options" if options else f"'{name}'"
             raise UserError("pretrained", f"{so} has no published weights. Write the path of a .safetensors file.")
-        pretrained.load_torchvision(model, published, num_classes, size, {})
+        pretrained.load_torchvision(model, published, num_classes, {})
     return model
 
 
@@ -73,7 +73,7 @@ def _build_torchvision(
     if in_chans != 3:
         _replace_first_conv(model, in_chans)
     if with_weights:
-        pretrained.load_torchvision(model, name, num_classes, size, options)
+        pretrained.load_torchvision(model, name, num_classes, options)
     return model
 
 

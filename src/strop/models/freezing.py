@@ -70,11 +70,13 @@ class Frozen:
     Attributes:
         stages: the stages that don't train.
         trainable, total: parameters that train, and all.
+        words: the stages for people.
     """
 
     stages: list[str]
     trainable: int
     total: int
+    words: str
     _parameters: list[nn.Parameter]
 
     def describe(self) -> dict[str, Any]:
@@ -85,6 +87,21 @@ class Frozen:
         """Let everything train again that trained before; what never did still does not."""
         for parameter in self._parameters:
             parameter.requires_grad_(True)
+
+
+def word_stages(chosen: Sequence[str], stages: Iterable[str]) -> str:
+    """Stages in few words: neighbours as a range.
+
+    >>> word_stages(["stem", "layer1", "layer2", "head"], ["stem", "layer1", "layer2", "layer3", "head"])
+    'stem..layer2, head'
+    """
+    runs: list[list[str]] = [[]]
+    for stage in stages:
+        if stage in chosen:
+            runs[-1].append(stage)
+        elif runs[-1]:
+            runs.append([])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs if run)
 
 
 def freeze(net: nn.Module, num_classes: int, words: Sequence[str], where: str = "freeze") -> Frozen:
@@ -106,7 +123,8 @@ def freeze(net: nn.Module, num_classes: int, words: Sequence[str], where: str = 
     for parameter in switched:
         parameter.requires_grad_(False)
     trainable = sum(p.numel() for p in parameters.values() if p.requires_grad)
-    return Frozen(frozen, trainable, sum(p.numel() for p in parameters.values()), switched)
+    total = sum(p.numel() for p in parameters.values())
+    return Frozen(frozen, trainable, total, word_stages(frozen, found), switched)
 
 
 def stay_frozen(module: nn.Module) -> None:

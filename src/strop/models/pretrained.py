@@ -12,8 +12,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .resizing import resize_positions
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("strop")
 SHOW = 8
 EXTRA_HEADS = ("AuxLogits.", "aux1.", "aux2.")
 
@@ -58,18 +59,33 @@ def load_file(model: nn.Module, path: Path, num_classes: int) -> None:
         raise UserError("pretrained", f"'{path}' is damaged: {error}. Copy it again.") from error
     fresh = load_tensors(model, tensors, num_classes, str(path))
     if fresh:
-        log.warning("%s: the head there is for another number of classes; %s stay fresh", path, ", ".join(fresh))
+        heads = dict.fromkeys(name.rpartition(".")[0] for name in fresh)
+        log.info("  new head %s: the one in %s is for other classes", ", ".join(heads), path.name)
 
 
-def load_tensors(model: nn.Module, tensors: dict[str, Tensor], num_classes: int, where: str) -> list[str]:
+def load_tensors(
+    model: nn.Module,
+    tensors: dict[str, Tensor],
+    num_classes: int,
+    where: str,
+    *,
+    new_head: bool = False,
+    advice: str = "Write the name and options of the model that was saved.",
+) -> list[str]:
     """Copy `tensors` into `model` strictly; returns the tensors of a head that did not fit and stayed fresh.
 
+    What depends on the input size is interpolated, see `resizing`.
+
+    Args:
+        new_head: the head stays fresh even where it would fit.
+        advice: ends the message where something does not fit.
     Raises:
         UserError: tensors that are missing, unexpected or of another shape, listed. Nothing was copied then.
     """
+    tensors = resize_positions(tensors, model)
     wanted = model.state_dict()
     heads = [f"{name}.{part}" for name in head_names(model, num_classes) for part in ("weight", "bias")]
-    fresh = [name for name in heads if _has_other_classes(tensors.get(name), wanted.get(name))]
+    fresh = [n for n in heads if n in wanted and new_head or _has_other_classes(tensors.get(n), wanted.get(n))]
     whole = f"{getattr(model, 'whole_head', None)}."  # a head of another form, which stays fresh as a whole
     if {name for name in wanted if name.startswith(whole)} != {name for name in tensors if name.startswith(whole)}:
         fresh = [name for name in wanted if name.startswith(whole)]
@@ -86,7 +102,7 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], num_classes: int,
     ]
     if problems:
         more = [f"... and {len(problems) - SHOW} more tensors."] if len(problems) > SHOW else []
-        raise UserError(where, *problems[:SHOW], *more, "Write the name and options of the model that was saved.")
+        raise UserError(where, *problems[:SHOW], *more, advice)
     model.load_state_dict(tensors, strict=False)
     return fresh
 
@@ -95,8 +111,8 @@ def _has_other_classes(theirs: Tensor | None, ours: Tensor | None) -> bool:
     return theirs is not None and ours is not None and theirs.shape[1:] == ours.shape[1:] and len(theirs) != len(ours)
 
 
-def load_torchvision(model: nn.Module, name: str, num_classes: int, size: int, options: dict[str, Any]) -> None:
-    """Load torchvision's default weights; position embeddings are interpolated to another input size.
+def load_torchvision(model: nn.Module, name: str, num_classes: int, options: dict[str, Any]) -> None:
+    """Load torchvision's default weights.
 
     Raises:
         UserError: the file can't be had.
@@ -109,9 +125,6 @@ def load_torchvision(model: nn.Module, name: str, num_classes: int, size: int, o
     except (OSError, RuntimeError) as error:
         raise _unavailable(weights.url.rpartition("/")[2], error) from error
     tensors = {key: tensor for key, tensor in published.state_dict().items() if not key.startswith(EXTRA_HEADS)}
-    if name.startswith("vit_"):
-        patch = model.patch_size
-        tensors = torchvision.models.vision_transformer.interpolate_embeddings(size, patch, tensors)
     load_tensors(model, tensors, num_classes, f"torchvision:{name}")
 
 

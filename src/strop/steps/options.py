@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ..augment import PRESETS
 from ..config import Strict, part_of
 from ..data.parts import Parts
 from ..distill import losses as distillation_losses
 from ..errors import UserError
-from ..models.freezing import read_stages
 from ..runs import Run
 from ..sparsify import regularisers
 from ..train.losses import losses
@@ -81,9 +80,6 @@ def _read_data(value: Any) -> Any:
 
 
 DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
-
-
-StagesField = Annotated[tuple[str, ...], BeforeValidator(read_stages), PlainSerializer(list)]
 
 
 class TrainingOptions(Step):

@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 
-from .. import artifact, models
+from .. import models
 from ..data.geometry import RandomCrop
 from ..data.load import Pictures, pictures
 from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
-from ..runs import Run, read_json, write_json
+from ..runs import Run, write_json
 from ..train.precision import resolve_device, resolve_precision
+from .fields import scale_rate, split_statistics
 from .step import log
+from .transfer import rate_of, start_from_parent
 
 STATISTICS_SAMPLE = 2000
 
@@ -22,8 +24,10 @@ def start_model(config: Any, run: Run, parents: dict[str, Run], data: Any) -> tu
     """Classifier, builder, precision and device of a training."""
     torch.manual_seed(config.seed)
     device = choose_device(run, config.device)
-    make = _from_parent if "parent" in parents else _from_builder
-    model, builder = make(config, parents, data)
+    if "parent" in parents:
+        model, builder = start_from_parent(config, run, parents["parent"], data)
+    else:
+        model, builder = _from_builder(config, data)
     return model, builder, resolve(run, "precision", resolve_precision(config.precision, model.net, device)), device
 
 
@@ -45,7 +49,7 @@ def open_pictures(config: Any, run: Run, data: Any, preprocess: Preprocess) -> t
     return train, pictures(data, "val", **how) if len(data.splits["val"]) else None
 
 
-def resolve(run: Run, name: str, value: str) -> str:
+def resolve(run: Run, name: str, value: Any) -> Any:
     """Write down what `auto` came to; a resumed run keeps what was written."""
     record = run.record
     chosen = record.setdefault("resolved", {}).setdefault(name, value)
@@ -55,61 +59,37 @@ def resolve(run: Run, name: str, value: str) -> str:
     return chosen
 
 
-def _from_builder(config: Any, parents: dict[str, Run], data: Any) -> tuple[Classifier, dict]:
+def _from_builder(config: Any, data: Any) -> tuple[Classifier, dict]:
     name = config.model.name
     size = data.input_size or models.default_input_size(name)
     channels = 3 if config.pretrained else data.channels
     options = {"num_classes": len(data.classes), "in_chans": channels, "input_size": size, **config.model.options}
     net = models.build(name, pretrained=config.pretrained, **options)
-    known = models.preprocessing(name, config.pretrained)
-    mean, std = (known["mean"], known["std"]) if known else _statistics(data, size, channels)
+    mean, std = _choose_statistics(config, data, size, channels)
     preprocess = Preprocess(size, channels, tuple(mean), tuple(std), data.alpha)
     return Classifier(net, preprocess, data.classes), {"name": name, "options": options}
 
 
-def _from_parent(config: Any, parents: dict[str, Run], data: Any) -> tuple[Classifier, dict]:
-    """The parent's network; other classes get a new head, another input size keeps the weights."""
-    parent = parents["parent"]
-    model = artifact.load(parent)
-    builder = read_json(parent.folder / "model.json")["builder"]
-    before = model.preprocess
-    size = config.data.input_size or before.input_size
-    options = dict(builder["options"], input_size=size)
-    if tuple(data.classes) == model.classes and (size, data.alpha) == (before.input_size, before.alpha):
-        return model, builder
-    attributes = read_json(parent.folder / "model.json")["attributes"]
-    if tuple(data.classes) != model.classes:
-        if attributes:
+def _choose_statistics(config: Any, data: Any, size: int, channels: int) -> tuple[list[float], list[float]]:
+    """What the user says, else what published weights want, else what the pictures have."""
+    if config.normalize not in ("auto", "data"):
+        mean, std = split_statistics(config.normalize)
+        if len(mean) not in (1, channels):
             raise UserError(
-                str(parent.folder),
-                "is pruned, so it can't be given another class list. Fine-tune its "
-                "unpruned parent on the new classes, then prune that.",
+                "normalize", f"{config.normalize} is for {len(mean)} channels; these pictures have {channels}."
             )
-        options["num_classes"] = len(data.classes)
-    net = models.build(builder["name"], **options)
-    kept = _copy_matching(model.net, net) if not attributes else None
-    if kept is None:
-        net = artifact.rebuild(dict(builder, options=options), attributes, model.net.state_dict())
-    preprocess = Preprocess(size, before.channels, before.mean, before.std, data.alpha)
-    return Classifier(net, preprocess, data.classes), dict(builder, options=options)
+        return (mean * channels)[:channels], (std * channels)[:channels]
+    known = models.preprocessing(config.model.name, config.pretrained) if config.normalize == "auto" else None
+    return (known["mean"], known["std"]) if known else _statistics(data, size, channels)
 
 
-def _copy_matching(source: torch.nn.Module, target: torch.nn.Module) -> list[str]:
-    """Copy all tensors of equal shape; only the last layer may differ. Returns the names copied."""
-    ours, theirs = target.state_dict(), source.state_dict()
-    differing = [name for name, tensor in ours.items() if name not in theirs or theirs[name].shape != tensor.shape]
-    heads = {name.rpartition(".")[0] for name in differing}
-    if len(heads) > 1:
-        raise UserError(
-            "parent",
-            f"does not fit at this input size or class count: {', '.join(differing[:5])} differ "
-            "in shape. Train from its input size, or from --model.",
-        )
-    if heads:
-        log.info("new head %s, the rest from the parent", heads.pop())
-    copied = {name: tensor for name, tensor in theirs.items() if name in ours and name not in differing}
-    target.load_state_dict(copied, strict=False)
-    return list(copied)
+def resolve_rate(config: Any, run: Run, parents: dict[str, Run]) -> Any:
+    """The config with `lr: parent*0.1` as a number, which run.json keeps too."""
+    if not isinstance(config.lr, str):
+        return config
+    rate = resolve(run, "lr", scale_rate(config.lr, rate_of(parents["parent"])))
+    log.info("  lr %g (%s)", rate, config.lr)
+    return config.model_copy(update={"lr": rate})
 
 
 def _statistics(data: Any, size: int, channels: int) -> tuple[list[float], list[float]]:

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from ..config import RunReference
 from ..models.choice import ModelField, written_model
 from ..runs import Run
-from .options import DataField, StagesField, TrainingOptions
+from .fields import NormalizeField, RateField, StagesField
+from .options import DataField, TrainingOptions
 from .step import log
 
 
@@ -36,8 +37,12 @@ class Train(TrainingOptions):
     pretrained: Annotated[bool | str, BeforeValidator(_read_pretrained)] = Field(
         False, description="true for the library's weights, or a .safetensors file"
     )
+    normalize: NormalizeField = Field(
+        "auto", description="mean and sd the weights want: auto, imagenet, half, none, data, or 0.5/0.25"
+    )
     parent: RunReference | None = Field(None, description="run to go on from (fine-tuning)")
     teacher: RunReference | None = Field(None, description="run whose answers the student learns")
+    lr: RateField = Field(None, description="peak learning rate, or parent*0.1 (default: 0.05 for sgd, else 0.001)")
     freeze: StagesField = Field((), description="stages that don't train: stem,layer1 or stem..layer3 or all-but-head")
 
     @model_validator(mode="before")
@@ -56,6 +61,10 @@ class Train(TrainingOptions):
             raise ValueError("distill: needs a teacher. Add --teacher RUN (in a recipe, teacher: ID).")
         if self.parent is not None and self.pretrained:
             raise ValueError("pretrained: has no effect beside parent; the parent's weights are used. Leave one out.")
+        if self.parent is not None and self.normalize != "auto":
+            raise ValueError("normalize: has no effect beside parent; its weights want what they were trained with.")
+        if self.parent is None and isinstance(self.lr, str):
+            raise ValueError(f"lr: '{self.lr}' needs a parent. Add --parent RUN, or write a number such as 0.05.")
         return self
 
     def default_id(self, parents: dict[str, Run]) -> str:
@@ -69,7 +78,7 @@ class Train(TrainingOptions):
         from ..models.freezing import freeze
         from .objective import word_training
         from .results import describe_model, describe_training, measure_best_and_last
-        from .start import open_pictures, start_model
+        from .start import open_pictures, resolve_rate, start_model
         from .training import Training
 
         model, builder, precision, device = start_model(self, run, parents, data)
@@ -88,8 +97,11 @@ class Train(TrainingOptions):
         frozen = freeze(model.net, len(model.classes), self.freeze)
         if frozen.stages:
             counts = f"{frozen.trainable:,} of {frozen.total:,} parameters train"
-            log.info("  %s; frozen: %s", counts, ", ".join(frozen.stages))
-        training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
+            log.info("  %s; frozen: %s", counts, frozen.words)
+        options = resolve_rate(self, run, parents)
+        training = Training(
+            run, model, options, train=train, val=val, teacher=teacher, device=device, precision=precision
+        )
         facts = training.to_best()
         artifact.save(run.folder, model, builder)
         before = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []

@@ -1,0 +1,78 @@
+"""Types of the fields that say where a training starts and what of it trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
+
+from ..models import HALVES, IMAGENET
+from ..models.freezing import read_stages
+
+StagesField = Annotated[tuple[str, ...], BeforeValidator(read_stages), PlainSerializer(list)]
+
+_RATE = re.compile(r"parent(?:([*/])(\d+(?:\.\d*)?(?:e-?\d+)?|\.\d+))?", re.IGNORECASE)
+
+
+def _read_rate(value: Any, read: Callable[[Any], float | None]) -> float | str | None:
+    """A number, or text that begins with "parent"."""
+    if not isinstance(value, str) or not value.lower().startswith("parent"):
+        return read(value)
+    text = value.replace(" ", "").lower()
+    if not _RATE.fullmatch(text) or not scale_rate(text, 1.0):
+        raise ValueError(f"'{value}' is not a learning rate. Write 0.05, parent, parent*0.1 or parent/10.")
+    return text
+
+
+def scale_rate(text: str, rate: float) -> float:
+    """`parent*0.1` and `parent/10` with the parent's rate put in.
+
+    >>> scale_rate("parent/10", 0.05)
+    0.005
+    """
+    match = _RATE.fullmatch(text)
+    factor = float(match[2] or 1)
+    return rate * factor if match[1] != "/" else rate / factor if factor else 0.0
+
+
+RateField = Annotated[float | None, Field(gt=0), WrapValidator(_read_rate), PlainSerializer(lambda rate: rate)]
+
+
+NORMALIZATIONS = {"imagenet": IMAGENET, "half": HALVES, "none": {"mean": [0.0], "std": [1.0]}}
+_MEASURED = ("auto", "data")
+
+
+def _read_normalize(value: Any) -> str:
+    if isinstance(value, str) and value in (*NORMALIZATIONS, *_MEASURED):
+        return value
+    try:
+        split_statistics(value)
+    except (ValueError, AttributeError):
+        known = ", ".join((*_MEASURED, *NORMALIZATIONS))
+        example = "0.485,0.456,0.406/0.229,0.224,0.225"
+        raise ValueError(f"{value!r} is no preprocessing. Write {known}, or mean/std such as {example}.") from None
+    return value.replace(" ", "")
+
+
+def split_statistics(text: str) -> tuple[list[float], list[float]]:
+    """Mean and sd of pixels in [0, 1], one number or one a channel, from a name or from `mean/std`.
+
+    >>> split_statistics("0.5/0.25")
+    ([0.5], [0.25])
+    """
+    if text in NORMALIZATIONS:
+        return NORMALIZATIONS[text]["mean"], NORMALIZATIONS[text]["std"]
+    mean, std = ([float(number) for number in part.split(",")] for part in text.split("/"))
+    if not (
+        len(mean) == len(std)
+        and len(mean) in (1, 3)
+        and all(0 <= m <= 1 for m in mean)
+        and all(0 < s < 10 for s in std)
+    ):
+        raise ValueError(text)
+    return mean, std
+
+
+NormalizeField = Annotated[str, BeforeValidator(_read_normalize)]
