@@ -1,14 +1,26 @@
-"""From the options of a training to its optimizer and its schedule."""
+"""From the options of a training to how its weights move: loop, optimizer, schedule, and what follows an update."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 
 import torch
 
 from ..models.classifier import Classifier
+from ..sparsify import regularisers
+from ..train.ema import decay_at, update_average
+from ..train.fit import fit
 from ..train.optim import clip_gradients, layer_scales, make_optimizer, make_schedule
+from ..train.sam import fit_flat
+from .objective import make_part
 from .options import TrainingOptions
+
+
+def loop_of(options: TrainingOptions) -> Callable:
+    """`fit`, or the loop of the same form that looks for flat places."""
+    return partial(fit_flat, rho=options.sam) if options.sam else fit
 
 
 def optimizer_of(options: TrainingOptions, model: Classifier) -> torch.optim.Optimizer:
@@ -33,3 +45,23 @@ def schedule_of(options: TrainingOptions) -> Callable[[float], float]:
     warmup = options.warmup * options.epochs if given is None else given
     name, its = options.schedule.name, options.schedule.options
     return make_schedule(name, epochs=options.epochs, warmup=warmup, options=its)
+
+
+def after_update_of(
+    options: TrainingOptions, net: torch.nn.Module, average: dict[str, torch.Tensor], start: int
+) -> Callable[[float], None] | None:
+    """The regulariser's step, then that of the moving average.
+
+    Args:
+        average: of the network's state; empty where none is kept.
+        start: updates done before.
+    """
+    regularise, updates = make_part(regularisers, options.sparsify), count(start)
+
+    def after(lr: float) -> None:
+        if regularise:
+            regularise(net, lr)
+        if average:
+            update_average(average, net, decay_at(next(updates), options.ema))
+
+    return after if regularise or average else None

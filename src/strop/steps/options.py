@@ -111,6 +111,10 @@ class TrainingOptions(Step):
     warmup_epochs: float | None = Field(None, ge=0, description="the same in epochs, instead of warmup")
     weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient, e.g. 1.0 (default: any)")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="moving average of the weights, e.g. 0.999; it is what is validated and kept"
+    )
+    sam: float | None = Field(None, gt=0, le=10, description="sharpness-aware minimisation, e.g. 0.05; costs double")
     loss: part_of(losses) = Field("cross-entropy", validate_default=True, description="loss on the labels")
     class_weights: ClassWeights = Field("none", description="none, balanced, effective, or a table: cat=2,dog=0.5")
     sampling: Literal["uniform", "balanced"] = Field(
@@ -155,6 +159,12 @@ class TrainingOptions(Step):
         if raw.get("warmup") is None and raw.get("warmup_epochs") is None:
             filled["warmup"] = DEFAULT_WARMUP
         return filled
+
+    @model_validator(mode="after")
+    def _average_fits(self) -> TrainingOptions:
+        if self.ema is not None and self.sparsify is not None:
+            raise ValueError("ema: an average of weights has none of the zeros that sparsify makes. Leave one out.")
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> TrainingOptions:

@@ -19,16 +19,16 @@ from ..measure.evaluate import evaluate
 from ..measure.metrics import running
 from ..models.classifier import Classifier
 from ..runs import Run
-from ..sparsify import regularisers
 from ..sparsify.l1 import zero_share
 from ..train import checkpoint
+from ..train.ema import start_average
 from ..train.environment import differences, environment
-from ..train.fit import Progress, fit
+from ..train.fit import Progress
 from ..train.precision import make_autocast
 from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
-from .objective import make_objective, make_part
-from .optimizing import optimizer_of, schedule_of
+from .objective import make_objective
+from .optimizing import after_update_of, loop_of, optimizer_of, schedule_of
 from .options import TrainingOptions
 from .parts import split_mixing
 from .saving import Checkpoints
@@ -97,6 +97,7 @@ class Training:
         )
         self.environment = environment(device=device, precision=precision)
         self.stop = StopRequest()
+        self.average = start_average(self.model.net) if options.ema else {}
         self.best, self.best_state = Best(), {}
         self.losses: list[float] = []
         self.seen_before = 0  # pictures of the epoch under way that were seen before it was resumed
@@ -121,8 +122,7 @@ class Training:
     def _fit(self, start: int, sums: dict) -> None:
         """From update `start`; ends early when a signal asks for it, with a checkpoint."""
         clock = self.clock = _Clock(self.seconds)
-        regularise = make_part(regularisers, self.options.sparsify)
-        for progress in fit(
+        for progress in loop_of(self.options)(
             self.objective,
             self.train_loader,
             self.optimizer,
@@ -132,7 +132,7 @@ class Training:
             start=start,
             sums=sums,
             precision=make_autocast(self.precision, self.device),
-            after_update=(lambda lr: regularise(self.model.net, lr)) if regularise else None,
+            after_update=after_update_of(self.options, self.model.net, self.average, start),
             save_now=lambda: bool(self.stop) or self.checkpoints.due(),
         ):
             self.seconds = clock.total()
@@ -162,7 +162,7 @@ class Training:
             raise
         train = running(progress.sums)
         if self.best.improve(progress.epoch, val or {"accuracy": 0.0, "loss": -progress.epoch}):
-            self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.net.state_dict().items()}
+            self.best_state = {name: tensor.detach().clone() for name, tensor in self._weights().items()}
         pictures = int(progress.sums["seen"].sum()) - self.seen_before
         self.seen_before = 0
         line = {
@@ -180,6 +180,10 @@ class Training:
         log.info(epoch_line(line, self.options.epochs))
         self.clock.start_lap()
 
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """What is measured and kept: the moving average where there is one."""
+        return self.average or self.model.net.state_dict()
+
     def _validate(self, progress: Progress) -> dict | None:
         if self.val_loader is None:
             return None
@@ -187,7 +191,8 @@ class Training:
         def predict(images: torch.Tensor) -> torch.Tensor:
             self._stop_if_asked(progress)
             self.objective.mode(train=False)
-            return self.model(images.to(self.device))
+            weights = {f"net.{name}": tensor for name, tensor in self.average.items()}
+            return torch.func.functional_call(self.model, weights, (images.to(self.device),))
 
         scores = evaluate(predict, self.val_loader, self.model.classes)
         if not math.isfinite(scores["loss"]):
@@ -212,6 +217,7 @@ class Training:
             "environment": self.environment,
         }
         more = {f"best.{name}": tensor for name, tensor in self.best_state.items()}
+        more |= {f"ema.{name}": tensor for name, tensor in self.average.items()}
         snapshot = checkpoint.take(progress.step, self.objective, self.optimizer, sums, facts, more=more)
         self.checkpoints.write(snapshot, took=time.perf_counter() - start)
 
@@ -236,6 +242,8 @@ class Training:
         self.best = Best(**found.facts["best"])
         self.seconds, self.losses = found.facts["seconds"], found.facts["losses"]
         self.best_state = checkpoint.under(found.tensors, "best.")
+        for name, tensor in checkpoint.under(found.tensors, "ema.").items():
+            self.average[name].copy_(tensor)
         epochs, inside = divmod(found.step, per_epoch)
         self.run.keep_metrics(epochs - bool(sums and not inside))
         if sums and not inside:
@@ -245,8 +253,8 @@ class Training:
         return sums
 
     def _bytes_of_checkpoint(self) -> int:
-        """About: the objective, the best weights, and at most two moments of every weight."""
-        states = [self.objective.state_dict(), self.model.net.state_dict()]
+        """About: the objective, the best weights, their average, and at most two moments of every weight."""
+        states = [self.objective.state_dict(), self.model.net.state_dict(), self.average]
         weights = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         moments = 1 if isinstance(self.optimizer, torch.optim.SGD) else 2
         sizes = [tensor.nbytes for state in states for tensor in state.values()]
@@ -256,6 +264,7 @@ class Training:
         """Keep the last weights beside the best, and put the best into the model."""
         folder = self.run.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
+        self.model.net.load_state_dict(self._weights())
         self.model.cpu()
         checkpoint.write_tensors(folder / "last.safetensors", self.model.net.state_dict())
         if self.best_state:

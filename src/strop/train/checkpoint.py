@@ -58,7 +58,7 @@ def take(
     """
     tensors = {f"objective.{name}": tensor for name, tensor in objective.state_dict().items()}
     tensors |= {f"sums.{name}": tensor for name, tensor in sums.items()} | more
-    for place, state, kept in _states(optimizer):
+    for place, state, kept, _ in _states(optimizer):
         for name in kept:
             value = state[name]
             if isinstance(value, Tensor):
@@ -121,12 +121,11 @@ def newest(folder: Path, warn, *, every: int = 1) -> Checkpoint | None:
 def restore(checkpoint: Checkpoint, objective: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Put weights and optimizer state back; returns the sums of the epoch that was under way."""
     objective.load_state_dict(under(checkpoint.tensors, "objective."), strict=True)
-    device = next(objective.parameters()).device
-    for place, state, kept in _states(optimizer):
+    for place, state, kept, like in _states(optimizer):
         for name in kept:
             del state[name]
         tensors = under(checkpoint.tensors, f"optimizer.{place}.")
-        state.update({name: tensor if name == "step" else tensor.to(device) for name, tensor in tensors.items()})
+        state.update({name: tensor if name == "step" else _laid_out(tensor, like) for name, tensor in tensors.items()})
         numbers = under(checkpoint.tensors, f"number.{place}.")
         state.update({name: number.item() for name, number in numbers.items()})
     return under(checkpoint.tensors, "sums.")
@@ -175,11 +174,18 @@ def _checksum(data: bytes, about: dict) -> str:
 
 
 def _states(optimizer: torch.optim.Optimizer):
-    """(place, where it is kept, names) of what an optimizer remembers: of each parameter all, of each group what it
-    added to its options itself, such as a step."""
+    """(place, where it is kept, names, parameter) of what an optimizer remembers: of each parameter all, of each group
+    what it added to its options itself, such as a step."""
     for number, group in enumerate(optimizer.param_groups):
         for index, parameter in enumerate(group["params"]):
             state = optimizer.state[parameter]
-            yield f"{number}.{index}", state, list(state)
+            yield f"{number}.{index}", state, list(state), parameter
         added = [name for name in group if name not in {*optimizer.defaults, "params", "initial_lr"}]
-        yield f"group{number}", group, added
+        yield f"group{number}", group, added, group["params"][0]
+
+
+def _laid_out(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """On the parameter's device, and in its memory format: in another one sums over it would round otherwise."""
+    if tensor.shape != parameter.shape:
+        return tensor.to(parameter.device)
+    return torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
