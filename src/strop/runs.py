@@ -205,6 +205,13 @@ def _state(folder: Path, key: str) -> str | None:
     return "complete" if record.get("status") == "complete" else "unfinished"
 
 
+def check_writable(option: str, path: Path) -> None:
+    """Refuse, before the work, a place where no folder can be made."""
+    there = next(parent for parent in [path, *path.absolute().parents] if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK) or os.statvfs(there).f_flag & os.ST_RDONLY:
+        raise UserError(f"--{option} {path}", f"can't be written: {there} is read-only or no folder. Choose another.")
+
+
 def check_new_file(option: str, path: Path) -> None:
     """Refuse, before the work, a file that is there or whose folder is not."""
     if path.exists():

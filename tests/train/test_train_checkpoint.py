@@ -1,7 +1,12 @@
 """Checkpoints: whole round trips, damaged files passed over, two kept, nothing but safetensors and JSON."""
 
+import errno
+import itertools
 import json
+import os
+import random
 
+import numpy as np
 import pytest
 import safetensors
 import torch
@@ -148,3 +153,84 @@ def test_saving_the_same_step_again(two, trained):
     objective, optimizer = trained()
     checkpoint.save(two, 10, objective, optimizer, {}, {"epoch": 99}, more={})
     assert checkpoint.newest(two, pytest.fail).facts == {"epoch": 99} and len(list(two.iterdir())) == 4
+
+
+def test_of_two_hundred_damages_none_is_loaded(two):
+    """Cut, zeroed, emptied, a flipped bit, in either file: always the one before, never other numbers."""
+    chance = random.Random(0)
+    files = [two / "step-00000010.safetensors", two / "step-00000010.json"]
+    whole = {path: path.read_bytes() for path in files}
+    expected = checkpoint.newest(two, pytest.fail).tensors
+    for number in range(200):
+        path = files[number % 2]
+        data, at = bytearray(whole[path]), chance.randrange(len(whole[path]))
+        match number // 2 % 4:
+            case 0:
+                data = data[:at]
+            case 1:
+                data[at:] = bytes(len(data) - at)
+            case 2:
+                data[at] ^= 1 << chance.randrange(8)
+            case 3:
+                data = data[:at] + data[at + 1 :]
+        path.write_bytes(data)
+        found = checkpoint.newest(two, lambda text: None)
+        same = found.step == 10 and all(torch.equal(found.tensors[name], expected[name]) for name in expected)
+        assert found.step == 5 or same and found.facts == {"epoch": 10}, (number, path.name)
+        if path.suffix == ".safetensors":
+            assert found.step == 5, number  # every byte of the tensors counts; JSON may lose a blank
+        path.write_bytes(whole[path])
+
+
+def test_a_numpy_rate_in_the_optimizer_is_no_trap(trained, make_objective, tmp_path):
+    """A numpy scalar among the groups made other checkpoints unloadable without a pickle; rates are not in ours."""
+    objective, optimizer = trained("adamw")
+    optimizer.param_groups[0]["lr"] = np.float64(0.001)
+    checkpoint.save(tmp_path, 4, objective, optimizer, {}, {}, more={})
+    fresh = make_objective()
+    other = make_optimizer(fresh, "adamw", lr=0.05, weight_decay=1e-2)
+    checkpoint.restore(checkpoint.newest(tmp_path, pytest.fail), fresh, other)
+    assert all(torch.equal(a, b) for a, b in zip(objective.parameters(), fresh.parameters(), strict=True))
+
+
+def test_as_many_are_kept_as_asked_and_one_beside(trained, tmp_path):
+    """Of six, the last three and the one that was to stay."""
+    objective, optimizer = trained()
+    for step in range(1, 7):
+        checkpoint.write(tmp_path, checkpoint.take(step, objective, optimizer, {}, {}, more={}), keep=3, also=2)
+    assert sorted(int(path.stem[5:]) for path in tmp_path.glob("*.json")) == [2, 4, 5, 6]
+    assert checkpoint.newest(tmp_path, pytest.fail, every=5).step == 5
+    checkpoint.drop_after(tmp_path, 4)
+    assert sorted(int(path.stem[5:]) for path in tmp_path.glob("*.safetensors")) == [2, 4]
+
+
+def test_a_snapshot_does_not_follow_the_training(trained):
+    """What is written later is what was there when it was taken."""
+    objective, optimizer = trained()
+    facts = {"losses": [1.0]}
+    snapshot = checkpoint.take(1, objective, optimizer, {}, facts, more={})
+    before = bytes(snapshot.data)
+    facts["losses"].append(2.0)
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.zero_()
+    assert snapshot.data == before and snapshot.facts == {"losses": [1.0]}
+
+
+def test_a_write_that_fails_leaves_what_was_there(two, trained, monkeypatch):
+    """A disk that fills up while the tensors or their JSON are written: no draft stays, the one before is used."""
+    objective, optimizer = trained()
+    snapshot = checkpoint.take(15, objective, optimizer, {}, {}, more={})
+    for call in (1, 3):  # each file is synced, and the folder after it
+        left = itertools.count(1)
+
+        def full(file, call=call, left=left):
+            if next(left) == call:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match="No space"):
+                checkpoint.write(two, snapshot)
+        assert checkpoint.newest(two, pytest.fail).step == 10
+        assert not list(two.glob(".*.draft"))

@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from strop.train.signals import stop_on_signal
+from strop.errors import Interrupted, Terminated
+from strop.train import signals
+from strop.train.signals import stop_on_signal, terminating_like_ctrl_c
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +74,25 @@ def test_in_another_thread_it_does_nothing():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_an_update_that_takes_too_long_is_left(monkeypatch):
+    """What can't stop by itself within the grace is ended by force, with the signal's exit code."""
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.05)
+    with pytest.raises(Interrupted, match="inside a long update") as stopped, stop_on_signal():
+        send(signal.SIGTERM)
+        time.sleep(5)
+    assert stopped.value.code == 143
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_sigterm_unwinds_elsewhere():
+    """Outside of a training loop SIGTERM runs what `finally` is there for, as Ctrl-C does."""
+    cleaned = []
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), terminating_like_ctrl_c():
+        try:
+            send(signal.SIGTERM)
+        finally:
+            cleaned.append(True)
+    assert cleaned and signal.getsignal(signal.SIGTERM) is before

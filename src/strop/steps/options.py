@@ -132,6 +132,11 @@ class TrainingOptions(Step):
     )
     cache_gb: float = Field(20, ge=0, description="disk space for decoded pictures that do not fit into memory")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto, fp32 or bf16")
+    patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
+    on_nan: Literal["stop", "rollback"] = Field(
+        "stop", description="loss not finite: stop, or rollback an epoch and halve the learning rate, up to 3 times"
+    )
+    tensorboard: bool = Field(False, description="write TensorBoard events into the run's folder too")
     save_minutes: float = Field(3, ge=0, description="a checkpoint at least this often; 0: after every update")
     save_epochs: int = Field(
         1, ge=0, description="and after so many epochs, while that takes under 2 % of the time; 0: never"
@@ -177,6 +182,11 @@ class TrainingOptions(Step):
         return self
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
+        if self.patience is not None and not len(data.splits["val"]):
+            raise UserError(
+                f"--patience {self.patience}",
+                "needs validation pictures to stop by. Add --validation 5%, or leave it out.",
+            )
         Parts(self.virtual_ranks or 1, self.accumulate).check(self.batch_size)
         for role, parent in parents.items():
             require_model(parent, role)

@@ -20,7 +20,7 @@ from ..writing import describe_failure
 log = logging.getLogger("strop")
 ROOT = Path("runs")
 MOVED = "where the pictures are now, if they were moved"
-NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep"}
+NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep", "tensorboard"}
 DATA_NOT_IN_KEY = {"source", "max_unreadable", "exclude"}  # what these lead to is in the fingerprint
 
 
@@ -94,6 +94,7 @@ class Step(Strict):
         """
         if self.device.startswith("cuda") and not self.uses_device:
             raise UserError(f"--device {self.device}", f"{self.verb} runs on the CPU. Leave the option out.")
+        runs.check_writable("out", Path(self.out) if self.out else Path(root))
         parents = self.open_parents()
         data = self.open_data(parents)
         self.check(parents, data)

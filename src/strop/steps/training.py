@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 import torch
@@ -14,7 +13,7 @@ import torch
 from ..augment import compose
 from ..data.load import Loader, Pictures
 from ..data.parts import Parts
-from ..errors import Interrupted, NotFinite
+from ..errors import Interrupted, NotFinite, RunFailed
 from ..measure.evaluate import evaluate
 from ..measure.metrics import running
 from ..models.classifier import Classifier
@@ -27,6 +26,7 @@ from ..train.fit import Progress
 from ..train.precision import make_autocast
 from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
+from .epochs import Best, Clock, Journal, bar, peak_memory
 from .objective import make_objective
 from .optimizing import after_update_of, loop_of, optimizer_of, schedule_of
 from .options import TrainingOptions
@@ -36,21 +36,7 @@ from .step import log
 
 EVALUATION_BATCH = 256
 FEW_UPDATES = 8
-
-
-@dataclass
-class Best:
-    """The epoch that validation likes best so far: the highest accuracy, then the lowest loss."""
-
-    epoch: int = 0
-    accuracy: float = -1.0  # below any: the first epoch is always better
-    loss: float = 0.0
-
-    def improve(self, epoch: int, val: dict) -> bool:
-        if (val["accuracy"], -val["loss"]) <= (self.accuracy, -self.loss):
-            return False
-        self.epoch, self.accuracy, self.loss = epoch, val["accuracy"], val["loss"]
-        return True
+MOST_ROLLBACKS = 3
 
 
 class Training:
@@ -95,13 +81,15 @@ class Training:
             epochs=options.save_epochs,
             keep=options.keep,
         )
+        self.journal = Journal(run, epochs=options.epochs, device=device, tensorboard=options.tensorboard)
         self.environment = environment(device=device, precision=precision)
         self.stop = StopRequest()
         self.average = start_average(self.model.net) if options.ema else {}
         self.best, self.best_state = Best(), {}
         self.losses: list[float] = []
         self.seen_before = 0  # pictures of the epoch under way that were seen before it was resumed
-        self.seconds = 0.0
+        self.rollbacks: list[dict] = []
+        self.clock, self.seconds = Clock(0.0), 0.0
 
     def to_best(self) -> dict:
         """Train to the end, resuming where a checkpoint lies; returns the `training` block of result.json."""
@@ -111,38 +99,59 @@ class Training:
         teacher = getattr(self.objective, "_teacher", None)
         with (
             closing(self.checkpoints),
+            closing(self.journal),
             stop_on_signal() as self.stop,
             fast_small_maps(self.model),
             fast_small_maps(teacher) if teacher else nullcontext(),
         ):
-            self._fit(*self._resume())
+            self._fit_finite()
             self.checkpoints.wait()
         return self._finish()
 
+    def _fit_finite(self) -> None:
+        """Train to the end; where a loss is not finite, go back and on with half the learning rate, or fail."""
+        begin = self._resume
+        while True:
+            try:
+                return self._fit(*begin())
+            except NotFinite as bad:
+                begin = partial(self._roll_back, bad)
+
     def _fit(self, start: int, sums: dict) -> None:
-        """From update `start`; ends early when a signal asks for it, with a checkpoint."""
-        clock = self.clock = _Clock(self.seconds)
-        for progress in loop_of(self.options)(
-            self.objective,
-            self.train_loader,
-            self.optimizer,
-            epochs=self.options.epochs,
-            schedule=schedule_of(self.options),
-            seed=self.options.seed,
-            start=start,
-            sums=sums,
-            precision=make_autocast(self.precision, self.device),
-            after_update=after_update_of(self.options, self.model.net, self.average, start),
-            save_now=lambda: bool(self.stop) or self.checkpoints.due(),
-        ):
-            self.seconds = clock.total()
-            if progress.epoch_done:
-                self._end_epoch(progress)
-                if self.checkpoints.due_after(progress.epoch):
+        """From update `start`; ends early when a signal asks for it, with a checkpoint, or when patience is over."""
+        if start % len(self.train_loader) == 0 and self._patience_is_over(start // len(self.train_loader)):
+            return
+        self.clock = Clock(self.seconds)
+        schedule = schedule_of(self.options)
+        halved = 0.5 ** len(self.rollbacks)
+        with bar(len(self.train_loader) * self.options.epochs, start) as show:
+            for progress in loop_of(self.options)(
+                self.objective,
+                self.train_loader,
+                self.optimizer,
+                epochs=self.options.epochs,
+                schedule=lambda t: halved * schedule(t),
+                seed=self.options.seed,
+                start=start,
+                sums=sums,
+                precision=make_autocast(self.precision, self.device),
+                after_update=after_update_of(self.options, self.model.net, self.average, start),
+                save_now=lambda: show() or bool(self.stop) or self.checkpoints.due(),
+            ):
+                show(progress.step)
+                if progress.epoch_done:
+                    self._end_epoch(progress)
+                    if self.checkpoints.due_after(progress.epoch) or self.stop or self._goes_back:
+                        self._save(progress)
+                elif self.stop or self.checkpoints.due():
                     self._save(progress)
-            elif self.stop or self.checkpoints.due():
-                self._save(progress)
-            self._stop_if_asked(progress)
+                self._stop_if_asked(progress)
+                if progress.epoch_done and self._patience_is_over(progress.epoch):
+                    break
+        self.seconds = self.clock.total()
+
+    def _patience_is_over(self, epoch: int) -> bool:
+        return self.options.patience is not None and epoch - self.best.epoch >= self.options.patience
 
     def _stop_if_asked(self, progress: Progress) -> None:
         if self.stop:
@@ -154,6 +163,8 @@ class Training:
     def _end_epoch(self, progress: Progress) -> None:
         """Measure, note and show an epoch; stopped in the middle, a checkpoint says that this is still to be done."""
         seconds = self.clock.lap()
+        if not all_finite(self.objective.state_dict()):
+            self._refuse("a weight is not finite", progress)
         try:
             self._stop_if_asked(progress)
             val = self._validate(progress)
@@ -173,11 +184,12 @@ class Training:
             "train": train,
             "val": val,
         }
+        if self.rollbacks:
+            line["rollbacks"] = len(self.rollbacks)
         if self.options.sparsify:
             line["zero_share"] = zero_share(self.model.net)
         self.losses.append(train["loss"])
-        self.run.log(**line)
-        log.info(epoch_line(line, self.options.epochs))
+        self.journal.write(line)
         self.clock.start_lap()
 
     def _weights(self) -> dict[str, torch.Tensor]:
@@ -205,14 +217,17 @@ class Training:
 
     def _save(self, progress: Progress, *, measured: bool = True) -> None:
         """A checkpoint; sums at an epoch's end mean that the epoch is still to be measured."""
-        if not all_finite(self.objective.state_dict()):
-            self._refuse("a weight is not finite", progress)
+        if not progress.epoch_done and not all_finite(self.objective.state_dict()):
+            return  # the next update says so, at a step that doesn't depend on when something is saved
+        if progress.epoch_done and self._goes_back:
+            self.checkpoints.stays = progress.step
         start = time.perf_counter()
         sums = {} if progress.epoch_done and measured else progress.sums
         facts = {
             "best": vars(self.best),
-            "seconds": self.seconds,
+            "seconds": self.clock.total(),
             "losses": self.losses,
+            "rollbacks": self.rollbacks,
             "lr": progress.lr,
             "environment": self.environment,
         }
@@ -225,8 +240,12 @@ class Training:
         """Steps done and sums of the epoch under way."""
         found = self.checkpoints.newest()
         if found is None:
-            self.run.keep_metrics(0)
+            self.journal.begin_after(0)
+            if self._goes_back:
+                self._save(Progress(0, 0, True, self.options.lr))
             return 0, {}
+        if self._goes_back:
+            self.checkpoints.stays = found.step - found.step % len(self.train_loader)
         changed = differences(found.facts["environment"], self.environment)
         sums = self._restore(found)
         log.info("resumed at step %d of %d", found.step, len(self.train_loader) * self.options.epochs)
@@ -234,23 +253,49 @@ class Training:
             log.warning("resumed, no longer bit-exact because %s", ", ".join(changed))
         return found.step, sums
 
-    def _restore(self, found: checkpoint.Checkpoint) -> dict:
+    def _restore(self, found: checkpoint.Checkpoint, rollbacks: list[dict] | None = None) -> dict:
         """Everything as it was at a checkpoint; measures its epoch where that was still to be done."""
         per_epoch = len(self.train_loader)
         sums = checkpoint.restore(found, self.objective, self.optimizer)
         self.seen_before = int(sums["seen"].sum()) if sums else 0
         self.best = Best(**found.facts["best"])
         self.seconds, self.losses = found.facts["seconds"], found.facts["losses"]
+        self.rollbacks = found.facts["rollbacks"] if rollbacks is None else rollbacks
         self.best_state = checkpoint.under(found.tensors, "best.")
         for name, tensor in checkpoint.under(found.tensors, "ema.").items():
             self.average[name].copy_(tensor)
         epochs, inside = divmod(found.step, per_epoch)
-        self.run.keep_metrics(epochs - bool(sums and not inside))
+        self.journal.begin_after(epochs - bool(sums and not inside))
         if sums and not inside:
-            self.clock = _Clock(self.seconds)
+            self.clock = Clock(self.seconds)
             self._end_epoch(Progress(found.step, epochs, True, found.facts["lr"], sums))
             return {}
         return sums
+
+    @property
+    def _goes_back(self) -> bool:
+        return self.options.on_nan == "rollback"
+
+    def _roll_back(self, bad: NotFinite) -> tuple[int, dict]:
+        """To the end of the last good epoch, which is the same wherever the run was interrupted before."""
+        if not self._goes_back:
+            raise RunFailed(f"{bad} {self.checkpoints.describe_newest()}") from bad
+        if len(self.rollbacks) == MOST_ROLLBACKS:
+            raise RunFailed(f"{bad} Going back {MOST_ROLLBACKS} times and halving the rate did not help.") from bad
+        seconds = self.clock.total()
+        found = self.checkpoints.newest(every=len(self.train_loader))
+        if found is None:
+            raise RunFailed(f"{bad} No whole checkpoint of an epoch's end is left to go back to.") from bad
+        epoch = found.step // len(self.train_loader)
+        about = {"epoch": bad.epoch, "step": bad.step, "lr": bad.lr, "to_epoch": epoch}
+        self.rollbacks = [*self.rollbacks, about]
+        sums = self._restore(found, self.rollbacks)
+        self.seconds = seconds
+        checkpoint.drop_after(self.checkpoints.folder, found.step)
+        self._save(Progress(found.step, epoch, True, found.facts["lr"]))
+        log.warning("  %s", str(bad).partition(" Lower")[0])
+        log.warning("  going on after epoch %d with %g of the learning rate", epoch, 0.5 ** len(self.rollbacks))
+        return found.step, sums
 
     def _bytes_of_checkpoint(self) -> int:
         """About: the objective, the best weights, their average, and at most two moments of every weight."""
@@ -271,32 +316,17 @@ class Training:
             self.model.net.load_state_dict(self.best_state)
         self.model.eval()
         return {
-            "epochs": self.options.epochs,
+            "epochs": len(self.losses),
             "best_epoch": self.best.epoch,
             "min_loss": min(self.losses),
             "final_loss": self.losses[-1],
             "seconds": round(self.seconds, 2),
             "precision": self.precision,
             "device": self.device,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory(self.device),
+            **({"stopped_early": True} if len(self.losses) < self.options.epochs else {}),
+            **({"rollbacks": self.rollbacks} if self.rollbacks else {}),
         }
-
-
-class _Clock:
-    """Time in training, and of an epoch."""
-
-    def __init__(self, before: float):
-        self._before, self._start = before, time.perf_counter()
-        self._lap = self._start
-
-    def total(self) -> float:
-        return self._before + time.perf_counter() - self._start
-
-    def lap(self) -> float:
-        return max(time.perf_counter() - self._lap, 1e-6)
-
-    def start_lap(self) -> None:
-        self._lap = time.perf_counter()
 
 
 def all_finite(tensors: dict[str, torch.Tensor]) -> bool:
@@ -306,15 +336,3 @@ def all_finite(tensors: dict[str, torch.Tensor]) -> bool:
 
 def evaluation_loader(pictures: Pictures) -> Loader:
     return Loader(pictures, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
-
-
-def epoch_line(line: dict, epochs: int) -> str:
-    """One line of at most 80 columns for an epoch."""
-    train, val = line["train"], line["val"]
-    left = line["seconds"] * (epochs - line["epoch"])
-    seen = f"val {100 * val['accuracy']:.1f} % (recall {100 * val['recall']:.1f})" if val else "no validation"
-    width = len(str(epochs))
-    return (
-        f"  {line['epoch']:>{width}}/{epochs}  loss {train['loss']:.3f}  train {100 * train['accuracy']:.1f} %  "
-        f"{seen}  {left:.0f} s left"
-    )
