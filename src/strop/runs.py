@@ -207,7 +207,9 @@ def _state(folder: Path, key: str) -> str | None:
 
 def check_writable(option: str, path: Path) -> None:
     """Refuse, before the work, a place where no folder can be made."""
-    there = next(parent for parent in [path, *path.absolute().parents] if parent.exists())
+    there = next(parent for parent in [path.absolute(), *path.absolute().parents] if parent.exists())
+    if there == path.absolute() and not there.is_dir():
+        return  # `place` says that something else is there
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK) or os.statvfs(there).f_flag & os.ST_RDONLY:
         raise UserError(f"--{option} {path}", f"can't be written: {there} is read-only or no folder. Choose another.")
 

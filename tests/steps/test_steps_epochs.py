@@ -9,7 +9,8 @@ from strop.steps.epochs import COLUMNS, bar, duration, epoch_line, header
 
 LINE = {
     "epoch": 999, "lr": 1.2345e-05, "seconds": 4000.0, "images_per_second": 123456.7,
-    "train": {"loss": 98765.4321, "accuracy": 1.0, "recall": 1.0}, "val": {"loss": 1e20, "accuracy": 1.0, "recall": 1.0},
+    "train": {"loss": 98765.4321, "accuracy": 1.0, "recall": 1.0},
+    "val": {"loss": 1e20, "accuracy": 1.0, "recall": 1.0},
 }  # fmt: skip
 
 
