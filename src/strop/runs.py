@@ -210,8 +210,10 @@ def check_writable(option: str, path: Path) -> None:
     there = next(parent for parent in [path.absolute(), *path.absolute().parents] if parent.exists())
     if there == path.absolute() and not there.is_dir():
         return  # `place` says that something else is there
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK) or os.statvfs(there).f_flag & os.ST_RDONLY:
-        raise UserError(f"--{option} {path}", f"can't be written: {there} is read-only or no folder. Choose another.")
+    read_only = not os.access(there, os.W_OK | os.X_OK) or os.statvfs(there).f_flag & os.ST_RDONLY
+    if read_only or not there.is_dir():
+        why = "is read-only" if there.is_dir() else "is no folder"
+        raise UserError(f"--{option} {path}", f"can't be made: {there} {why}. Choose another place.")
 
 
 def check_new_file(option: str, path: Path) -> None:

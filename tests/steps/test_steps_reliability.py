@@ -175,7 +175,7 @@ def test_a_read_only_place_is_refused_before_the_work(strop, tmp_path, small_dis
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for out in (small_disk / "new" / "run", tmp_path / "file" / "run"):
         refused = strop("train", "no-such-folder", *FAST, "--out", out)
-        assert refused.code == 2 and "can't be written" in refused.err and str(out) in refused.err
+        assert refused.code == 2 and "can't be made" in refused.err and str(out) in refused.err
 
 
 HOT = [*FAST[:-1], 1e18, "--optimizer", "sgd", "--schedule", "constant", "--warmup", 0, "--precision", "fp32"]
