@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -200,11 +201,11 @@ def test_without_a_checkpoint_it_says_so(shapes, strop):
 
 def spoil(patch, *epochs_of_update_15):
     """Make the loss NaN at update 15 of as many first passes as there are arguments."""
-    real, passes = training.fit, iter(epochs_of_update_15)
+    loop_of, passes = training.loop_of, iter(epochs_of_update_15)
 
-    def fit(objective, *rest, **options):
+    def fit(options, objective, *rest, **given):
         forward, bad = objective.forward, next(passes, False)
-        start = options["start"]
+        start = given["start"]
         calls = itertools.count(start)
 
         def poisoned(images, target):
@@ -213,11 +214,11 @@ def spoil(patch, *epochs_of_update_15):
 
         objective.forward = poisoned
         try:
-            yield from real(objective, *rest, **options)
+            yield from loop_of(options)(objective, *rest, **given)
         finally:
             del objective.forward
 
-    patch.setattr(training, "fit", fit)
+    patch.setattr(training, "loop_of", lambda options: partial(fit, options))
 
 
 BACK = [*FAST, "--on-nan", "rollback"]
