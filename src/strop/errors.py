@@ -68,6 +68,12 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM where nothing needs saving: unwinds like Ctrl-C."""
 
 
+class AuditFailed(StropError):
+    """The data set has errors, and the user wants none (`--audit strict`). Nothing was run."""
+
+    code = AUDIT_ERRORS
+
+
 class Interrupted(StropError):
     """A signal stopped the run after its checkpoint was written.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strop.data import hashes, quarantine
+from strop.data import examine, hashes
 from strop.data.dataset import open_again, open_data
 from strop.data.geometry import RandomCrop
 from strop.data.load import SOURCES, Loader, pictures
@@ -91,7 +91,7 @@ def test_above_the_limit_nothing_is_run(sets):
 
 def test_later_steps_decide_nothing_again(broken, monkeypatch):
     """What data.json says is taken; the same split and fingerprint come of it."""
-    monkeypatch.setattr(quarantine, "_explain", lambda split, i: pytest.fail("decoded again"))
+    monkeypatch.setattr(examine, "_measure", lambda split, i: pytest.fail("decoded again"))
     again = open_again(broken.describe())
     assert again.fingerprint == broken.fingerprint and again.splits == broken.splits
     assert again.unreadable == broken.unreadable and again.describe() == broken.describe()
@@ -102,8 +102,8 @@ def test_what_was_readable_is_not_decoded_again(sets, tmp_path, monkeypatch):
     monkeypatch.setenv("STROP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(hashes, "_RESTLESS_NS", 0)
     shutil.copytree(sets / "broken", tmp_path / "set")
-    seen, real = [], quarantine._explain
-    monkeypatch.setattr(quarantine, "_explain", lambda split, i: seen.append(split.names[i]) or real(split, i))
+    seen, real = [], examine._try
+    monkeypatch.setattr(examine, "_try", lambda how, split, i: seen.append(split.names[i]) or real(how, split, i))
     first = open_data(str(tmp_path / "set"), max_unreadable="20%")
     assert len(seen) == 44
     again = open_data(str(tmp_path / "set"), max_unreadable="20%")

@@ -61,12 +61,19 @@ def audit(
         near, family = find_near(collection, looks, group)
         found += near
         found += find_doubts(collection, looks, family, worst=worst, seed=seed) if labels else []
-    found += find_imbalance(collection, looks)
+    return conclude(collection, looks, found, name=name, location=location, start=start)
+
+
+def conclude(
+    collection: Collection, looks: Looks, found: list[Finding], *, name: str, location: str | None, start: float
+) -> Findings:
+    """What was found, and what counts, sizes and colours say; `start` is when the audit began (`perf_counter`)."""
+    found = found + find_imbalance(collection, looks)
     found += find_sizes(collection, looks) + find_colours(collection, looks)
     return Findings(
         name,
         location,
-        quick,
+        looks.quick,
         _count(collection, looks),
         len(collection),
         tuple(_sort(found)),

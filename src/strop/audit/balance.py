@@ -60,7 +60,7 @@ def find_imbalance(collection: Collection, looks: Looks) -> list[Finding]:
 
 def find_sizes(collection: Collection, looks: Looks) -> list[Finding]:
     """Pictures far smaller or larger than the others, and the spread of sizes."""
-    readable = np.flatnonzero(looks.readable)
+    readable = np.flatnonzero(looks.measured)
     if not len(readable):
         return []
     height, width = looks.size[readable].T.astype(np.int64)
@@ -84,7 +84,7 @@ def find_sizes(collection: Collection, looks: Looks) -> list[Finding]:
 
 def find_colours(collection: Collection, looks: Looks) -> list[Finding]:
     """Grey pictures, colour pictures that use one channel, flat ones, and classes told by being grey."""
-    readable = looks.readable
+    readable = looks.measured
     found = []
     for kind, chosen in (("blank", looks.blank), ("one-channel", looks.single)):
         if not looks.quick and (readable & chosen).any():

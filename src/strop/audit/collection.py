@@ -31,7 +31,7 @@ class Collection(ABC):
     """
 
     def __init__(
-        self, classes: Sequence[str], splits: Sequence[str], names: list[str], split: np.ndarray, label: np.ndarray
+        self, classes: Sequence[str], splits: Sequence[str], names: Sequence[str], split: np.ndarray, label: np.ndarray
     ):
         self.classes, self.splits, self.names = tuple(classes), tuple(splits), names
         self.split, self.label = split, label
@@ -97,7 +97,7 @@ class SourceCollection(Collection):
         super().__init__(
             source.classes,
             list(source.splits),
-            [name for part in self.parts for name in part.names],
+            PackedNames(name for part in self.parts for name in part.names),
             np.repeat(np.arange(len(self.parts)), lengths),
             np.concatenate([part.labels for part in self.parts]),
         )

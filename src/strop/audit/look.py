@@ -65,6 +65,11 @@ class Looks:
         fine[list(self.broken)] = False
         return fine
 
+    @property
+    def measured(self) -> np.ndarray:
+        """(N,) False for broken pictures and for those of which nothing but the hash was looked at."""
+        return self.readable & self.size.all(1)
+
 
 def look_at_all(
     collection: Collection, *, quick: bool, threads: int, progress: Callable[[int, int], None] | None = None

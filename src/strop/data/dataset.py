@@ -21,7 +21,7 @@ from .files import hash_all
 from .hashes import HASH_BYTES
 from .packed import Members, PackedNames
 from .picture import WHITE, parse_colour
-from .quarantine import refuse_no_pictures, set_apart
+from .quarantine import Readable, refuse_no_pictures, set_apart
 from .source import SPLITS, Source, Split, open_source
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ class Data:
         alpha: the colour below transparent parts.
         unreadable: training pictures that are left out because they can't be read, and why.
         excluded: pictures of any split that are left out because a list says so, and why.
+        shapes: height, width and channels of the pictures of train and of the source's own val, (N, 3) int32; empty
+            where nothing was checked.
+        audit: what the quick audit found, where there was one.
     """
 
     source: Source
@@ -66,6 +69,8 @@ class Data:
     alpha: str = WHITE
     unreadable: dict[str, str] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
+    shapes: dict[str, np.ndarray] = field(default_factory=dict)
+    audit: dict[str, Any] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -111,7 +116,7 @@ class Data:
             "test": {"rule": self.test} | ({"names": list(self.names("test"))} if chosen else {}),
             "unreadable": self.unreadable,
             "excluded": self.excluded,
-        }
+        } | ({} if self.audit is None else {"audit": self.audit})
 
     def _count(self, split: str) -> dict[str, int]:
         counts = Counter(self.labels(split).tolist())
@@ -179,8 +184,10 @@ def open_data(
     opened = opened if chosen is None else select_classes(opened, chosen)
     refuse_no_pictures(opened, *(SPLITS if limit is None else ("val", "test")))
     hashes = hash_all(opened.splits)
+    found = Readable(opened, hashes, unreadable=out["unreadable"])
     if limit is not None:
-        opened, hashes, out["unreadable"] = set_apart(opened, hashes, limit)
+        found = set_apart(opened, hashes, limit)
+        opened, hashes = found.source, found.hashes
     channels, natural_size = _look_at(opened.splits["train"])
     splits, rules = divide(opened, hashes["train"], shares, number, kept or {}, seed)
     choice = {"share": shares["val"], "seed": seed, "test": shares["test"], "fold": fold}
@@ -196,8 +203,9 @@ def open_data(
         rules["test"],
         {**choice, "classes": None if chosen is None else list(opened.classes)},
         alpha,
-        dict(out["unreadable"]),
+        dict(found.unreadable),
         dict(out["excluded"]),
+        found.shapes,
     )
 
 

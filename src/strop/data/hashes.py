@@ -64,14 +64,15 @@ class HashStore:
     """What is remembered of the files below one folder: by their stamps their hashes, or values of another kind.
 
     Args:
-        root: the data folder; its absolute path names the file in the cache.
+        root: the data folder, whose absolute path names the file in the cache; or the name of a set without one.
         kind: "hashes", or what else is remembered: the folder's name, at most 7 letters.
         width: bytes of a value.
         version: of what made the values; those of another version are not found.
     """
 
-    def __init__(self, root: Path, kind: str = "hashes", *, width: int = HASH_BYTES, version: str = ""):
-        name = hashlib.blake2b(os.fsencode(root.resolve()) + version.encode(), digest_size=HASH_BYTES).hexdigest()
+    def __init__(self, root: Path | str, kind: str = "hashes", *, width: int = HASH_BYTES, version: str = ""):
+        owner = root.encode() if isinstance(root, str) else os.fsencode(root.resolve())
+        name = hashlib.blake2b(owner + version.encode(), digest_size=HASH_BYTES).hexdigest()
         self.file = cache_home() / kind / f"{name}.{kind}"
         self._magic = f"strop {kind} 1\n".encode().ljust(_MAGIC_BYTES, b"\0")
         self._rows = _read(self.file, self._magic, HASH_BYTES + width)

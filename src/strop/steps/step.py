@@ -20,7 +20,7 @@ from ..writing import describe_failure
 log = logging.getLogger("strop")
 ROOT = Path("runs")
 MOVED = "where the pictures are now, if they were moved"
-NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep", "tensorboard"}
+NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep", "tensorboard", "audit"}
 DATA_NOT_IN_KEY = {"source", "max_unreadable", "exclude"}  # what these lead to is in the fingerprint
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -43,6 +43,9 @@ class Train(TrainingOptions):
     parent: RunReference | None = Field(None, description="run to go on from (fine-tuning)")
     teacher: RunReference | None = Field(None, description="run whose answers the student learns")
     lr: RateField = Field(None, description="peak learning rate, or parent*0.1 (default: 0.05 for sgd, else 0.001)")
+    audit: Literal["off", "warn", "strict"] = Field(
+        "warn", description="quick audit of the data first: off, warn, or strict (errors stop with exit code 4)"
+    )
     freeze: StagesField = Field((), description="stages that don't train: stem,layer1 or stem..layer3 or all-but-head")
 
     @model_validator(mode="before")
@@ -71,16 +74,20 @@ class Train(TrainingOptions):
         return f"{parents['parent'].id}-tuned" if "parent" in parents else self.model.name.replace(":", "-")
 
     def open_data(self, parents: dict[str, Run]) -> Any:
-        return self.data.open(seed=self.seed)
+        from .auditing import audit_at_start
+
+        return audit_at_start(self.data.open(seed=self.seed), self.audit)
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
         from ..models.freezing import freeze
+        from .auditing import tell_audit
         from .objective import word_training
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import open_pictures, resolve_rate, start_model
         from .training import Training
 
+        tell_audit(data)
         model, builder, precision, device = start_model(self, run, parents, data)
         train, val = open_pictures(self, run, data, model.preprocess)
         teacher = artifact.load(parents["teacher"]) if "teacher" in parents else None
