@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _WHERE = "data.classes"
 _LIMIT_BYTES = 10_000_000
 _SHOWN = 10
+log = logging.getLogger("strop")
 
 
 def read_classes(value: str | Path | Sequence[str]) -> list[str]:
@@ -58,6 +60,37 @@ def sort_labels(labels: Sequence[str]) -> list[str]:
     if all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in labels):
         return sorted(labels, key=lambda label: (int(label), label))
     return sorted(labels)
+
+
+def name_classes(
+    known: Mapping[str, set[str]], names: Sequence[str] | None, where: str, list_where: str
+) -> dict[str, str]:
+    """From what pictures say to the names of their classes, in label order: the classes that train has.
+
+    Args:
+        known: the labels of each split's pictures.
+        names: where labels are numbers, their names from 0 on; None where labels are names themselves.
+        where, list_where: the set, and the list of names, in messages.
+    Raises:
+        UserError: a label that train does not have or the list does not reach, or a single class.
+    """
+    labels, say = sort_labels(list(known["train"])), lambda label: label if names is None else names[int(label)]
+    every = sort_labels(list(set().union(*known.values())))
+    beyond = [label for label in every if names is not None and int(label) >= len(names)]
+    if beyond:
+        raise UserError(list_where, f"has {len(names)} names, but a picture is of class {beyond[0]}, counted from 0.")
+    for split in known:
+        for label in sort_labels(list(known[split] - known["train"]))[:1]:
+            raise UserError(where, f"the class {say(label)!r} is in {split} but nowhere in train.")
+    if len(labels) < 2:
+        raise UserError(where, f"there is only one class, {say(labels[0])!r}. Telling apart needs at least two.")
+    if names is None:
+        return {label: label for label in labels}
+    absent = [name for number, name in enumerate(names) if str(number) not in known["train"]]
+    if absent:
+        shown = ", ".join(absent[:_SHOWN]) + (", ..." if len(absent) > _SHOWN else "")
+        log.warning("%s: no training picture of %s; left out", list_where, shown)
+    return {label: names[int(label)] for label in labels}
 
 
 def select_classes(source: Source, names: Sequence[str]) -> Source:

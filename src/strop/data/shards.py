@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import logging
 import os
 import struct
 import unicodedata
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import UserError
-from .classes import read_classes, sort_labels
+from .classes import name_classes, read_classes
 from .encoded import EncodedSplit
 from .formats import EXTENSIONS
 from .hashes import HASH_BYTES, stamp_files
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 CLASSES_FILE = "classes.txt"
 _THREADS, _SHOWN = 4, 10
-log = logging.getLogger("strop")
 
 
 class ShardSplit(EncodedSplit):
@@ -120,7 +118,9 @@ def open_shards(pattern: str) -> Source:
     if len(kinds) > 1:
         raise UserError(where, f"some pictures have their class in {' and some in '.join(sorted(kinds))}. Use one.")
     known = {split: {label for index in _of(split, ordered, indices) for label in index.labels} for split in grouped}
-    classes = _name_classes(root, known, where)
+    file = root / CLASSES_FILE
+    numbered = file.is_file() and all(label.isdigit() for label in known.get("train", ()))
+    classes = name_classes(known, read_classes(file) if numbered else None, where, str(file))
     splits = {split: _join(root, split, ordered, indices, classes) for split in SPLITS if split in grouped}
     return Source(_nfc(root.name) or "shards", f"wds:{folder}", tuple(classes.values()), splits)
 
@@ -181,26 +181,6 @@ def _read_shard(root: Path, file: Path) -> _Index:
         if name == after:
             raise UserError(str(file), f"{show(name.decode().removeprefix(_nfc(prefix) + '/'))} is in it twice.")
     return index
-
-
-def _name_classes(root: Path, known: dict[str, set[str]], where: str) -> dict[str, str]:
-    """From what a picture says to the name of its class, in label order: the classes that train has."""
-    for split in known:
-        for label in sort_labels(list(known[split] - known["train"]))[:1]:
-            raise UserError(where, f"the class {show(label)} is in {split} but nowhere in train.")
-    if len(known["train"]) < 2:
-        raise UserError(where, f"there is only one class, {show(*known['train'])}. Telling apart needs at least two.")
-    labels, file = sort_labels(list(known["train"])), root / CLASSES_FILE
-    if not file.is_file() or not all(label.isdigit() for label in labels):
-        return {label: label for label in labels}
-    names = read_classes(file)
-    if int(labels[-1]) >= len(names):
-        raise UserError(str(file), f"has {len(names)} names, but a picture is of class {labels[-1]}, counted from 0.")
-    absent = [name for number, name in enumerate(names) if str(number) not in known["train"]]
-    if absent:
-        shown = ", ".join(absent[:_SHOWN]) + (", ..." if len(absent) > _SHOWN else "")
-        log.warning("%s: no training picture of %s; left out", file, shown)
-    return {label: names[int(label)] for label in labels}
 
 
 def _nfc(text: str) -> str:

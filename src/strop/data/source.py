@@ -181,12 +181,15 @@ def open_source(name: str) -> Source:
         ('t-shirt', 'trouser')
     """
     from .folder import open_folder
+    from .hub import open_hub
     from .sets import sets
     from .shards import open_shards
     from .table import open_table
 
     if name.startswith("wds:"):
         return open_shards(name.removeprefix("wds:"))
+    if name.startswith("hf:"):
+        return open_hub(name.removeprefix("hf:"))
     path = Path(name).expanduser()
     if path.is_dir():
         return open_folder(path)
