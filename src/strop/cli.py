@@ -25,6 +25,7 @@ from .errors import (
     suggest,
 )
 from .flags import JsonFlag, make_command, read_step, split_unknown
+from .launch import first_speaks, rank, who
 from .printing import print_result, show
 from .runs import check_new_folder
 from .steps import VERBS
@@ -48,10 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
         with terminating_like_ctrl_c():
             return _dispatch(words)
     except StropError as error:
-        print(error if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
+        print(who() + (str(error) if isinstance(error, Interrupted) else f"error: {error}"), file=sys.stderr)
         return error.code
     except KeyboardInterrupt as stopped:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print(who() + "interrupted; the same command goes on where it stopped", file=sys.stderr)
         return TERMINATED if isinstance(stopped, Terminated) else INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -80,7 +81,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _start_log(*, to_stderr: bool) -> None:
     log.handlers[:] = [logging.StreamHandler(sys.stderr if to_stderr else sys.stdout)]
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.ERROR if rank() else logging.INFO)
     log.propagate = False
 
 
@@ -241,7 +242,7 @@ def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -
     start = time.perf_counter()
     runs = recipe.run(out=root, only=only)
     folders = [run.folder for run in runs if run.record["verb"] in ("train", "prune", "quantize")]
-    if not folders:
+    if not folders or rank():  # only the first process writes the report
         _say(as_json, {"runs": [str(run.folder) for run in runs]}, "\n".join(str(run.folder) for run in runs))
         return DONE
     rows, notes = collect(folders)
@@ -294,4 +295,5 @@ def _say(as_json: bool, value: dict, text: str) -> None:
 
 def run() -> None:
     """Entry point of the `strop` script."""
-    sys.exit(main())
+    with first_speaks():
+        sys.exit(main())

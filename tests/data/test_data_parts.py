@@ -15,10 +15,10 @@ SIZES = [1, 2, 3, 5, 7, 8, 22, 64, 101]
 def test_chunks_tile_the_batch_with_two_pictures_or_more(ranks, accumulate):
     """Read in order, the rows are 0..n-1; no chunk has a single picture unless the batch has; sizes differ little."""
     for n in SIZES:
-        shares = Parts(ranks, accumulate).of(n)
+        shares = Parts(ranks, accumulate).cut(n).shares
         chunks = [chunk for share in shares for chunk in share]
         assert [row for chunk in chunks for row in range(chunk.start, chunk.stop)] == list(range(n))
-        assert all(chunk.stop - chunk.start >= min(2, n) and chunk.of == n for chunk in chunks)
+        assert all(chunk.stop - chunk.start >= min(2, n) for chunk in chunks)
         assert len(shares) == ranks and len(chunks) <= ranks * accumulate
         sizes = [sum(chunk.stop - chunk.start for chunk in share) for share in shares if share]
         assert max(sizes) - min(sizes) <= 1
@@ -30,12 +30,12 @@ def test_chunks_tile_the_batch_with_two_pictures_or_more(ranks, accumulate):
 def test_processes_together_compute_what_one_does(processes):
     """Four ranks on 1, 2 or 4 processes: the same chunks by number and picture."""
     for n in SIZES:
-        expected = [(c.number, c.start, c.stop) for share in Parts(4, 3).of(n) for c in share]
+        expected = [(c.number, c.start, c.stop) for share in Parts(4, 3).cut(n).shares for c in share]
         found = []
         for process in range(processes):
             parts = Parts(4, 3, first=process * 4 // processes, held=4 // processes)
             origin, end = parts.rows(n)
-            chunks = [chunk for share in parts.of(n) for chunk in share]
+            chunks = [chunk for share in parts.cut(n).shares for chunk in share]
             assert end - origin == sum(chunk.stop - chunk.start for chunk in chunks)
             found += [(c.number, origin + c.start, origin + c.stop) for c in chunks]
         assert found == expected
@@ -43,8 +43,8 @@ def test_processes_together_compute_what_one_does(processes):
 
 def test_a_batch_that_is_not_cut_has_no_chunk_number():
     """Its random numbers are those of the step alone, as before batches could be cut."""
-    [[chunk]] = Parts().of(5)
-    assert chunk == (None, 0, 5, 5)
+    [[chunk]] = Parts().cut(5).shares
+    assert chunk == (None, 0, 5)
 
 
 def test_a_share_of_an_epoch():

@@ -60,7 +60,7 @@ def test_uneven_parts_with_class_weights_give_the_gradient_of_the_whole(objectiv
     """torch's own weighted mean over all 22 pictures; the parts differ in size and in the sum of their weights."""
     nn.functional.cross_entropy(objective.student(batch.images), batch.targets, WEIGHTS).backward()
     expected = gradients(objective)
-    loss = batch_gradient(objective, batch, parts.of(22), seed=0, step=0)
+    loss = batch_gradient(objective, batch, parts.cut(22), seed=0, step=0)
     for name, gradient in gradients(objective).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-5, atol=1e-7)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_uneven_parts_with_class_weights_give_the_gradient_of_the_whole(objectiv
 
 def test_a_mean_of_means_would_differ(objective, batch):
     """The control: averaging the parts' own means, as is often done, misses the gradient by far."""
-    batch_gradient(objective, batch, Parts().of(22), seed=0, step=0)
+    batch_gradient(objective, batch, Parts().cut(22), seed=0, step=0)
     right = gradients(objective)
     objective.zero_grad()
     for rows in torch.arange(22).split(6):
@@ -88,9 +88,9 @@ def test_a_chunk_is_seeded_by_seed_step_and_number(make_objective, batch):
         objective = make_objective(dropout=0.5)
         objective.mode(train=True)
         reference = copy.deepcopy(objective)
-        shares = Parts(1, accumulate).of(22)
-        batch_gradient(objective, batch, shares, seed=4, step=9)
-        for number, chunk in enumerate(shares[0]):
+        cut = Parts(1, accumulate).cut(22)
+        batch_gradient(objective, batch, cut, seed=4, step=9)
+        for number, chunk in enumerate(cut.shares[0]):
             torch.manual_seed(key(4, "step", 9, number) if accumulate > 1 else key(4, "step", 9))
             rows = slice(chunk.start, chunk.stop)
             (reference(batch.images[rows], batch.targets[rows]).total / 22).backward()
@@ -103,11 +103,11 @@ def test_statistics_of_the_first_rank_are_kept(make_objective, batch):
     objective = make_objective()
     objective.mode(train=True)
     first, chunks = copy.deepcopy(objective), copy.deepcopy(objective)
-    batch_gradient(objective, batch, Parts(2).of(22), seed=0, step=0)
+    batch_gradient(objective, batch, Parts(2).cut(22), seed=0, step=0)
     first(batch.images[:11], batch.targets[:11])
     for ours, theirs in zip(objective.buffers(), first.buffers(), strict=True):
         assert torch.equal(ours, theirs)
-    batch_gradient(chunks, batch, Parts(1, 2).of(22), seed=0, step=0)
+    batch_gradient(chunks, batch, Parts(1, 2).cut(22), seed=0, step=0)
     first(batch.images[11:], batch.targets[11:])
     for ours, theirs in zip(chunks.buffers(), first.buffers(), strict=True):
         assert torch.equal(ours, theirs), "accumulated chunks go through batch norm one after the other"
@@ -119,7 +119,7 @@ def test_a_rank_without_pictures_changes_nothing(make_objective, batch):
     alone, among_four = make_objective(dropout=0.0), make_objective(dropout=0.0)
     for objective, parts in ((alone, Parts()), (among_four, Parts(4))):
         objective.mode(train=True)
-        loss = batch_gradient(objective, few, parts.of(3), seed=0, step=0)
+        loss = batch_gradient(objective, few, parts.cut(3), seed=0, step=0)
         assert loss.parts["seen"].sum() == 3 and loss.weight == 3
     for ours, theirs in zip(among_four.parameters(), alone.parameters(), strict=True):
         assert torch.equal(ours.grad, theirs.grad)
@@ -131,7 +131,7 @@ def test_a_rank_without_pictures_changes_nothing(make_objective, batch):
 def test_what_takes_no_part_gets_no_gradient(objective, batch):
     """A zero in its place would let weight decay shrink it."""
     objective.student.unused = nn.Linear(3, 3)
-    batch_gradient(objective, batch, Parts(2, 2).of(22), seed=0, step=0)
+    batch_gradient(objective, batch, Parts(2, 2).cut(22), seed=0, step=0)
     assert objective.student.unused.weight.grad is None
     assert objective.student.net[0].weight.grad is not None
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import torch
 
+from .. import launch
 from ..errors import UserError, suggest
 from .cache import FORMAT, cache_folder, open_or_write, pack
 from .chance import key, permutation
 from .dataset import Data
 from .geometry import RandomCrop
-from .parts import Chunk, Parts
+from .parts import Cut, Parts
 from .sampling import balanced_order
 from .stores import CachedSquares, MemoryPictures, PackedPictures, Pictures
 from .stream import FilePictures
@@ -56,7 +57,8 @@ def pictures(
         split: "train", "val" or "test".
         size: side in pixels, >= 1.
         channels: 1 grey, 3 RGB.
-        memory_limit_bytes: up to this size everything is decoded now, into memory; default a quarter of the RAM.
+        memory_limit_bytes: up to this size everything is decoded now, into memory; default a quarter of the RAM
+            over all processes of this machine.
         source: "memory", "cache" (decoded once into a file below $STROP_CACHE, or ~/.cache/strop), "stream" (decoded
             whenever asked for), or "auto": memory if they fit, else the cache if they fit there, else stream. The
             test split, which is looked at once, is not worth a cache.
@@ -71,7 +73,9 @@ def pictures(
         raise UserError(f"data '{data.source.name}'", f"it has no {split} pictures. {_how_to_get(split)}")
     stream = FilePictures(data, split, size, channels, crop)
     if source == "auto":
-        limit = _MEMORY_SHARE * _memory_bytes() if memory_limit_bytes is None else memory_limit_bytes
+        limit = memory_limit_bytes
+        if limit is None:  # each of the processes on a machine holds them all
+            limit = _MEMORY_SHARE * _memory_bytes() / launch.local_processes()
         source = _choose(stream.stored_bytes(), limit, cache_gb * 1e9, worth_caching=split != "test")
     if source == "memory":
         return _keep_in_memory(stream)
@@ -189,15 +193,15 @@ class Loader:
     def __len__(self) -> int:
         return len(self._bounds)
 
-    def cut(self, i: int) -> list[list[Chunk]]:
-        """How batch i of an epoch is cut: the chunks of each share that this process holds."""
+    def cut(self, i: int) -> Cut:
+        """How batch i of an epoch is cut."""
         start, stop = self._bounds[i]
-        return self.parts.of(stop - start)
+        return self.parts.cut(stop - start)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of epoch number `epoch` from batch `start` on; closing the iterator ends its thread."""
+    def epoch(self, epoch: int, start: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Each `every`-th batch of epoch number `epoch` from batch `start` on; closing it ends its thread."""
         order = self._order(epoch)
-        held = [order[a:b][slice(*self.parts.rows(b - a))] for a, b in self._bounds[start:]]
+        held = [order[a:b][slice(*self.parts.rows(b - a))] for a, b in self._bounds[start::every]]
         for indices, images in zip(held, self._fetch(held, epoch), strict=True):
             if self.augment is not None:
                 images = self.augment(images, indices, self.seed, epoch)

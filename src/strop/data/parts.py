@@ -16,13 +16,25 @@ class Chunk(NamedTuple):
     Attributes:
         number: of the chunk in its batch; None where batches are not cut.
         start, stop: its rows in the part of the batch that this process holds.
-        of: pictures of the whole batch, over all processes.
     """
 
     number: int | None
     start: int
     stop: int
-    of: int
+
+
+class Cut(NamedTuple):
+    """How one batch is cut.
+
+    Attributes:
+        pictures: of the whole batch, over all processes.
+        shares: the chunks of each share held here.
+        in_pairs: sums over the processes keep the order of sums over the shares of one.
+    """
+
+    pictures: int
+    shares: list[list[Chunk]]
+    in_pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,12 +48,14 @@ class Parts:
         ranks: shares of a batch, >= 1: one for each process, or more (virtual ranks).
         accumulate: chunks of a share, >= 1.
         first, held: the ranks whose shares this process computes; all by default.
+        in_pairs: see `Cut`; for powers of two.
     """
 
     ranks: int = 1
     accumulate: int = 1
     first: int = 0
     held: int | None = None
+    in_pairs: bool = False
 
     def check(self, batch_size: int) -> None:
         """Raises UserError where a full batch has not two pictures for each chunk."""
@@ -59,17 +73,17 @@ class Parts:
         shares = self._shares(n)
         return (shares[0][0], shares[-1][1]) if shares else (n, n)
 
-    def of(self, n: int) -> list[list[Chunk]]:
+    def cut(self, n: int) -> Cut:
         """The chunks of each rank held here, for a batch of n pictures; a rank without pictures has none."""
         if self.ranks * self.accumulate == 1:
-            return [[Chunk(None, 0, n, n)]]
+            return Cut(n, [[Chunk(None, 0, n)]])
         origin, _ = self.rows(n)
-        cut = []
+        shares = []
         for rank, (start, stop) in enumerate(self._shares(n), self.first):
             bounds = _split(start, stop, self.accumulate)
             number = rank * self.accumulate
-            cut.append([Chunk(number + i, a - origin, b - origin, n) for i, (a, b) in enumerate(bounds)])
-        return cut + [[] for _ in range(self._held - len(cut))]
+            shares.append([Chunk(number + i, a - origin, b - origin) for i, (a, b) in enumerate(bounds)])
+        return Cut(n, shares + [[] for _ in range(self._held - len(shares))], self.in_pairs)
 
     @property
     def _held(self) -> int:

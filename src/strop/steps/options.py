@@ -12,13 +12,14 @@ from ..config import Strict, part_of
 from ..data.parts import Parts
 from ..distill import losses as distillation_losses
 from ..errors import UserError
+from ..launch import processes
 from ..runs import Run
 from ..sparsify import regularisers
 from ..train.losses import losses
 from ..train.schedules import schedules
 from ..train.weights import check_class_weights
 from .parts import Augment, ClassWeights, Optimizer, name_of
-from .step import Step, require_model
+from .step import WAIT_SECONDS, Step, require_model
 
 DEFAULT_LR = {"sgd": 0.05, "others": 1e-3}
 DEFAULT_WARMUP = 0.1
@@ -86,6 +87,7 @@ class TrainingOptions(Step):
     """How to train; the defaults suit a small set on a CPU."""
 
     uses_device: ClassVar[bool] = True
+    many_devices: ClassVar[bool] = True
 
     epochs: int = Field(12, ge=1, le=10_000, description="passes over the training pictures")
     batch_size: int = Field(128, ge=2, le=65_536, description="pictures an update")
@@ -94,6 +96,9 @@ class TrainingOptions(Step):
     )
     virtual_ranks: int | None = Field(
         None, description="shares of a batch, 2, 4, 8 ...: the same bits on as many processes, or fewer"
+    )
+    timeout: float = Field(
+        WAIT_SECONDS, ge=10, le=86_400, description="seconds that processes under torchrun wait for each other"
     )
     optimizer: Optimizer = Field(
         "sgd", validate_default=True, description="sgd (Nesterov 0.9), adam, adamw, or timm:NAME; adamw:beta2=0.95"
@@ -111,12 +116,6 @@ class TrainingOptions(Step):
     warmup_epochs: float | None = Field(None, ge=0, description="the same in epochs, instead of warmup")
     weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient, e.g. 1.0 (default: any)")
-    dropout: float | None = Field(
-        None, ge=0, lt=1, description="probability of dropping a feature, where the model has dropout"
-    )
-    drop_path: float | None = Field(
-        None, ge=0, lt=1, description="probability of skipping the last block (stochastic depth), where the model can"
-    )
     ema: float | None = Field(
         None, gt=0, lt=1, description="moving average of the weights, e.g. 0.999; it is what is validated and kept"
     )
@@ -193,7 +192,7 @@ class TrainingOptions(Step):
                 f"--patience {self.patience}",
                 "needs validation pictures to stop by. Add --validation 5%, or leave it out.",
             )
-        Parts(self.virtual_ranks or 1, self.accumulate).check(self.batch_size)
+        Parts(self.virtual_ranks or processes(), self.accumulate).check(self.batch_size)
         for role, parent in parents.items():
             require_model(parent, role)
         check_class_weights(self.class_weights, data.classes)

@@ -52,19 +52,18 @@ class Prune(TrainingOptions):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
+        from ..launch import here
         from ..measure.evaluate import evaluate
         from ..prune.prune import prune
         from ..runs import read_json
         from ..train.precision import resolve_precision
-        from .dropping import with_drops
         from .objective import word_training
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import choose_device, open_pictures, resolve
         from .training import Training, evaluation_loader
 
         parent = parents["parent"]
-        description = read_json(parent.folder / "model.json")
-        model, builder = with_drops(self, artifact.load(parent), description["builder"], description["attributes"])
+        model = artifact.load(parent)
         train, val = open_pictures(self, run, data, model.preprocess)
         kind, budget = ("params", self.params) if self.params else ("macs", self.macs)
         report = prune(
@@ -78,7 +77,8 @@ class Prune(TrainingOptions):
             seed=self.seed,
         )
         if val is not None:
-            report["accuracy_before_fine_tuning"] = evaluate(model, evaluation_loader(val), data.classes)["accuracy"]
+            scores = evaluate(model, evaluation_loader(val), data.classes, ranks=here())
+            report["accuracy_before_fine_tuning"] = scores["accuracy"]
         report["criterion"] = self.criterion.name
         before, after = f"{report['before']:,}", f"{report['after']:,}"
         log.info("%s: %s of %s %s remain (budget %s)", run.id, after, before, kind, budget.text)
@@ -89,7 +89,7 @@ class Prune(TrainingOptions):
         teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None
         training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
         facts = training.to_best()
-        artifact.save(run.folder, model, builder)
+        artifact.save(run.folder, model, read_json(parent.folder / "model.json")["builder"])
         before = parent.result["model"]
         words = word_training(self, [*before["trained"], "pruned"], distilled=teacher is not None)
         return {

@@ -6,6 +6,7 @@ from typing import Any
 
 import safetensors.torch
 
+from ..launch import ALONE, here
 from ..measure.complexity import complexity
 from ..measure.evaluate import evaluate
 from ..models.classifier import Classifier
@@ -30,7 +31,15 @@ def describe_file(run: Run) -> dict:
 
 
 def measured(
-    run: Run, predict: Any, pictures: Any, data: Any, *, split: str, runtime: str, checkpoint: str | None = None
+    run: Run,
+    predict: Any,
+    pictures: Any,
+    data: Any,
+    *,
+    split: str,
+    runtime: str,
+    checkpoint: str | None = None,
+    ranks=ALONE,
 ) -> dict:
     """One entry of `measured`: scores of `predict` on a split, bound to the file and the data."""
     path = run.model_file
@@ -42,7 +51,7 @@ def measured(
         "hash": run.model_hash(),
         "data": data.fingerprint,
         "classes": list(data.classes),
-        **evaluate(predict, evaluation_loader(pictures), data.classes),
+        **evaluate(predict, evaluation_loader(pictures), data.classes, ranks=ranks),
     }
 
 
@@ -50,11 +59,11 @@ def measure_best_and_last(run: Run, model: Classifier, val: Any, data: Any) -> l
     """Both checkpoints on validation; none where nothing was held out."""
     if val is None:
         return []
-    best = measured(run, model, val, data, split="val", runtime="torch", checkpoint="best")
+    best = measured(run, model, val, data, split="val", runtime="torch", checkpoint="best", ranks=here())
     weights = run.folder / "checkpoints" / "last.safetensors"
     state = {name: tensor.clone() for name, tensor in model.net.state_dict().items()}
     model.net.load_state_dict(safetensors.torch.load_file(weights))
-    last = measured(run, model, val, data, split="val", runtime="torch", checkpoint="last")
+    last = measured(run, model, val, data, split="val", runtime="torch", checkpoint="last", ranks=here())
     model.net.load_state_dict(state)
     return [best, last | {"file": "checkpoints/last.safetensors", "hash": file_hash(weights)}]
 

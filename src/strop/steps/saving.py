@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import RunFailed, UserError
+from ..launch import here
 from ..train import checkpoint
 from ..train.checkpoint import Checkpoint, Snapshot
 from ..writing import describe_failure, in_megabytes
@@ -17,7 +18,7 @@ MOST_OF_THE_TIME = 0.02  # the share of the time that saving after epochs may ta
 
 
 class Checkpoints:
-    """The folder of a training's checkpoints.
+    """The folder of a training's checkpoints. Of several processes only the first writes, and reads for all.
 
     A checkpoint is copied in memory and written by a thread: for ResNet-18 that stops the training for a fifth of the
     time that writing takes (docs/log.md).
@@ -32,24 +33,29 @@ class Checkpoints:
     def __init__(self, folder: Path, *, seconds: float, epochs: int, keep: int):
         self.folder, self.seconds, self.epochs, self.keep = folder, seconds, epochs, keep
         self.stays: int | None = None  # step of a checkpoint that stays beside the last few
+        self._first = here().rank == 0
         self._last, self._cost = time.perf_counter(), 0.0
         self._thread, self._writing = ThreadPoolExecutor(1, "checkpoint"), None
 
     def due(self) -> bool:
-        return time.perf_counter() - self._last >= self.seconds
+        return self._first and time.perf_counter() - self._last >= self.seconds
 
     def due_after(self, epoch: int) -> bool:
         """Whether one is due at the end of this epoch."""
         rested = time.perf_counter() - self._last
-        return self.due() or bool(self.epochs) and epoch % self.epochs == 0 and rested * MOST_OF_THE_TIME >= self._cost
+        counts = self._first and bool(self.epochs) and epoch % self.epochs == 0
+        return self.due() or counts and rested * MOST_OF_THE_TIME >= self._cost
 
     def newest(self, *, every: int = 1) -> Checkpoint | None:
         """The newest whole one; see `checkpoint.newest`."""
         self.wait()
-        return checkpoint.newest(self.folder, log.warning, every=every)
+        return here().hand_out(checkpoint.newest(self.folder, log.warning, every=every) if self._first else None)
 
     def check_room(self, size: int) -> None:
         """Refuse, before the work, a disk that can't hold the checkpoints and the model of `size` bytes each."""
+        here().from_first(lambda: self._check_room(size))
+
+    def _check_room(self, size: int) -> None:
         there = len(list(self.folder.glob("step-*.json")))
         needed = size * (max(self.keep - there, 0) + 1)
         free = shutil.disk_usage(self.folder.parent).free
@@ -68,6 +74,8 @@ class Checkpoints:
         Raises:
             RunFailed: the one before could not be written.
         """
+        if not self._first:
+            return
         self.wait()
         self._last, self._cost = time.perf_counter(), took
         self._writing = self._thread.submit(self._write, snapshot, self.stays)
@@ -99,7 +107,9 @@ class Checkpoints:
             ) from error
 
     def describe_newest(self) -> str:
-        """One sentence about where a resumed run would go on."""
+        """One sentence about where a resumed run would go on; the first process says it for all."""
+        if not self._first:
+            return ""
         found = checkpoint.newest(self.folder, lambda text: None)
         if found is None:
             return "There is no checkpoint yet."

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from .. import models
+from .. import launch, models
 from ..data.geometry import RandomCrop
 from ..data.load import Pictures, pictures
 from ..errors import UserError
+from ..launch import here
 from ..models.classifier import Classifier, Preprocess
-from ..runs import Run, read_json, write_json
+from ..runs import Run, write_json
 from ..train.precision import resolve_device, resolve_precision
-from .dropping import with_drops
 from .fields import scale_rate, split_statistics
 from .step import log
 from .transfer import rate_of, start_from_parent
@@ -26,18 +27,17 @@ def start_model(config: Any, run: Run, parents: dict[str, Run], data: Any) -> tu
     torch.manual_seed(config.seed)
     device = choose_device(run, config.device)
     if "parent" in parents:
-        model, builder = start_from_parent(config, run, parents["parent"], data)
-        attributes = read_json(parents["parent"].folder / "model.json")["attributes"]
+        model, builder = first_then_others(lambda: start_from_parent(config, run, parents["parent"], data))
     else:
-        model, builder = _from_builder(config, data)
-        attributes = {}
-    model, builder = with_drops(config, model, builder, attributes)
+        model, builder = first_then_others(lambda: _from_builder(config, data))
     return model, builder, resolve(run, "precision", resolve_precision(config.precision, model.net, device)), device
 
 
 def choose_device(run: Run, wanted: str) -> str:
     """The device that the step runs on, written into run.json."""
     device, record = resolve_device(wanted), run.record
+    if device == "cuda" and launch.processes() > 1:
+        device = f"cuda:{launch.local_rank()}"
     record["machine"]["device"] = device
     write_json(run.folder / "run.json", record)
     return device
@@ -48,14 +48,23 @@ def open_pictures(config: Any, run: Run, data: Any, preprocess: Preprocess) -> t
     how = {"size": preprocess.input_size, "channels": preprocess.channels, "cache_gb": config.cache_gb}
     crop = RandomCrop(scale=(config.crop_scale, 1.0)) if config.crop_scale else None
     before = run.record.get("resolved", {}).get("pictures", "auto")
-    train = pictures(data, "train", source=before, crop=crop, **how)
-    resolve(run, "pictures", train.kind)
-    return train, pictures(data, "val", **how) if len(data.splits["val"]) else None
+    train = first_then_others(lambda: pictures(data, "train", source=before, crop=crop, **how))
+    kind = resolve(run, "pictures", train.kind)
+    if train.kind != kind:  # on a machine with another memory than the first's
+        train = pictures(data, "train", source=kind, crop=crop, **how)
+    return train, first_then_others(lambda: pictures(data, "val", **how)) if len(data.splits["val"]) else None
+
+
+def first_then_others(make: Callable[[], Any]) -> Any:
+    """What `make` gives here, after it was done in the first process: the others find what that one has cached."""
+    made: list = []
+    here().from_first(lambda: made.append(make()))
+    return made[0] if made else make()
 
 
 def resolve(run: Run, name: str, value: Any) -> Any:
-    """Write down what `auto` came to; a resumed run keeps what was written."""
-    record = run.record
+    """Write down what `auto` came to; a resumed run keeps what was written, and all processes what the first chose."""
+    record, value = run.record, here().from_first(lambda: value)
     chosen = record.setdefault("resolved", {}).setdefault(name, value)
     write_json(run.folder / "run.json", record)
     if chosen != value:

@@ -6,12 +6,13 @@ import logging
 import shlex
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from .. import runs
+from .. import launch, runs
 from ..config import Strict
 from ..errors import GateFailed, Interrupted, RunFailed, UserError
 from ..runs import Run
@@ -19,8 +20,9 @@ from ..writing import describe_failure
 
 log = logging.getLogger("strop")
 ROOT = Path("runs")
+WAIT_SECONDS = 100.0  # that a process under torchrun waits for the others
 MOVED = "where the pictures are now, if they were moved"
-NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep", "tensorboard", "audit"}
+NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep", "tensorboard", "audit", "timeout"}
 DATA_NOT_IN_KEY = {"source", "max_unreadable", "exclude"}  # what these lead to is in the fingerprint
 
 
@@ -31,6 +33,7 @@ class Step(Strict):
     positional: ClassVar[tuple[str, ...]] = ()
     references: ClassVar[tuple[str, ...]] = ("parent",)
     uses_device: ClassVar[bool] = False
+    many_devices: ClassVar[bool] = False
 
     id: str | None = Field(
         None,
@@ -98,11 +101,14 @@ class Step(Strict):
         parents = self.open_parents()
         data = self.open_data(parents)
         self.check(parents, data)
-        name = self.id or self.default_id(parents)
-        key = self.key(parents, data)
-        folder, state = runs.place(Path(self.out) if self.out else Path(root) / name, key, exact=bool(self.out))
+        ranks = self._meet()
+        folder, state = ranks.from_first(lambda: self._place(Path(root), parents, data))
+        folder = Path(folder)
         if state == "complete":
             log.info("%s: already done, nothing changed", folder)
+            return Run(folder)
+        if ranks.rank:
+            self._follow(ranks, parents, data)
             return Run(folder)
         if state == "unfinished":
             log.info("%s: going on where it stopped", folder)
@@ -113,7 +119,7 @@ class Step(Strict):
                 folder,
                 id=folder.name,
                 verb=self.verb,
-                key=key,
+                key=self.key(parents, data),
                 parents=parents,
                 seed=self.seed,
                 command=command or _command(),
@@ -121,6 +127,7 @@ class Step(Strict):
             )
             self._write_config(run, data)
         with runs.locked(folder), runs.stopwatch() as seconds:
+            ranks.from_first(lambda: run.record)
             try:
                 result = self.run(run, parents, data)
             except Interrupted:
@@ -134,8 +141,32 @@ class Step(Strict):
                     shutil.rmtree(folder)
                 raise
             run.finish(result, seconds())
+            ranks.from_first(lambda: "finished")
         self.present(run)
         return run
+
+    def _place(self, root: Path, parents: dict[str, Run], data: Any) -> tuple[str, str]:
+        """The folder to work in, and what is in it; see `runs.place`."""
+        folder = Path(self.out) if self.out else root / (self.id or self.default_id(parents))
+        folder, state = runs.place(folder, self.key(parents, data), exact=bool(self.out))
+        return str(folder), state
+
+    def _meet(self) -> Any:
+        """The processes that torchrun started, or this one alone."""
+        if launch.processes() == 1:
+            return launch.ALONE
+        from ..train.distributed import join
+
+        return join(device=self.device, timeout=getattr(self, "timeout", WAIT_SECONDS))
+
+    def _follow(self, ranks: Any, parents: dict[str, Run], data: Any) -> None:
+        """What the processes beside the first do: the same work, in a folder of their own that is thrown away."""
+        record = ranks.from_first(dict)
+        if self.many_devices:
+            with tempfile.TemporaryDirectory() as own:
+                runs.write_json(Path(own) / "run.json", record)
+                self.run(Run(Path(own)), parents, data)
+        ranks.from_first(str)
 
     def present(self, run: Run) -> None:
         """Draw what people look at, from the JSON that was just written."""

@@ -12,8 +12,8 @@ import torch
 
 from ..augment import compose
 from ..data.load import Loader, Pictures
-from ..data.parts import Parts
 from ..errors import Interrupted, NotFinite, RunFailed
+from ..launch import here
 from ..measure.evaluate import evaluate
 from ..measure.metrics import running
 from ..models.classifier import Classifier
@@ -27,6 +27,7 @@ from ..train.precision import make_autocast
 from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
 from .epochs import Best, Clock, Journal, bar, peak_memory
+from .many import Decision, make_parts
 from .objective import make_objective
 from .optimizing import after_update_of, loop_of, optimizer_of, schedule_of
 from .options import TrainingOptions
@@ -71,7 +72,7 @@ class Training:
             seed=options.seed,
             augment=augment,
             sampling=options.sampling,
-            parts=Parts(options.virtual_ranks or 1, options.accumulate),
+            parts=make_parts(options, model),
         )
         self.val_loader = evaluation_loader(val) if val is not None else None
         self.optimizer = optimizer_of(options, self.model)
@@ -82,8 +83,8 @@ class Training:
             keep=options.keep,
         )
         self.journal = Journal(run, epochs=options.epochs, device=device, tensorboard=options.tensorboard)
-        self.environment = environment(device=device, precision=precision)
-        self.stop = StopRequest()
+        self.environment = environment(device=device, precision=precision, processes=self.train_loader.parts.ranks)
+        self.decision = Decision(StopRequest(), self.checkpoints)
         self.average = start_average(self.model.net) if options.ema else {}
         self.best, self.best_state = Best(), {}
         self.losses: list[float] = []
@@ -100,10 +101,12 @@ class Training:
         with (
             closing(self.checkpoints),
             closing(self.journal),
-            stop_on_signal() as self.stop,
+            stop_on_signal() as stop,
             fast_small_maps(self.model),
             fast_small_maps(teacher) if teacher else nullcontext(),
         ):
+            self.decision = Decision(stop, self.checkpoints)
+            here().share([*self.objective.parameters(), *self.objective.buffers(), *self.average.values()])
             self._fit_finite()
             self.checkpoints.wait()
         return self._finish()
@@ -136,14 +139,14 @@ class Training:
                 sums=sums,
                 precision=make_autocast(self.precision, self.device),
                 after_update=after_update_of(self.options, self.model.net, self.average, start),
-                save_now=lambda: show() or bool(self.stop) or self.checkpoints.due(),
+                save_now=lambda: show() or self.decision.settle(),
+                ranks=here(),
             ):
                 show(progress.step)
                 if progress.epoch_done:
                     self._end_epoch(progress)
-                    if self.checkpoints.due_after(progress.epoch) or self.stop or self._goes_back:
-                        self._save(progress)
-                elif self.stop or self.checkpoints.due():
+                    self.decision.settle(progress.epoch)
+                if self.decision.save or progress.epoch_done and self._goes_back:
                     self._save(progress)
                 self._stop_if_asked(progress)
                 if progress.epoch_done and self._patience_is_over(progress.epoch):
@@ -154,15 +157,16 @@ class Training:
         return self.options.patience is not None and epoch - self.best.epoch >= self.options.patience
 
     def _stop_if_asked(self, progress: Progress) -> None:
-        if self.stop:
+        if self.decision.signal:
             raise Interrupted(
-                self.stop.signal,
+                self.decision.signal,
                 f"stopped after epoch {progress.epoch} of {self.options.epochs}. The same command goes on from here.",
             )
 
     def _end_epoch(self, progress: Progress) -> None:
         """Measure, note and show an epoch; stopped in the middle, a checkpoint says that this is still to be done."""
         seconds = self.clock.lap()
+        self.decision.settle()
         if not all_finite(self.objective.state_dict()):
             self._refuse("a weight is not finite", progress)
         try:
@@ -206,7 +210,7 @@ class Training:
             weights = {f"net.{name}": tensor for name, tensor in self.average.items()}
             return torch.func.functional_call(self.model, weights, (images.to(self.device),))
 
-        scores = evaluate(predict, self.val_loader, self.model.classes)
+        scores = evaluate(predict, self.val_loader, self.model.classes, ranks=here())
         if not math.isfinite(scores["loss"]):
             self._refuse(f"the validation loss is {scores['loss']}", progress)
         return {"loss": scores["loss"], "accuracy": scores["accuracy"], "recall": scores["macro_recall"]}
@@ -221,6 +225,8 @@ class Training:
             return  # the next update says so, at a step that doesn't depend on when something is saved
         if progress.epoch_done and self._goes_back:
             self.checkpoints.stays = progress.step
+        if here().rank:
+            return
         start = time.perf_counter()
         sums = {} if progress.epoch_done and measured else progress.sums
         facts = {

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NotFinite
+from ..launch import ALONE
 from .gradient import batch_gradient
 
 
@@ -45,6 +46,7 @@ def fit(
     precision: Callable[[], AbstractContextManager] = nullcontext,
     after_update: Callable[[float], None] | None = None,
     save_now: Callable[[], bool] = lambda: False,
+    ranks=ALONE,
 ) -> Iterator[Progress]:
     """Train, and yield whenever the caller may want to evaluate, save, or stop.
 
@@ -63,6 +65,7 @@ def fit(
         precision: makes the context of the forward pass, e.g. autocast.
         after_update: the second seam, called with the learning rate after every update.
         save_now: asked after every update; true makes the loop yield.
+        ranks: the processes that train together, from `launch.here`; each runs this loop on its part of the batches.
 
     Raises:
         NotFinite: the loss is NaN or infinite.
@@ -83,8 +86,8 @@ def fit(
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
             objective.mode(train=True)
-            shares = loader.cut(step - epoch * per_epoch)
-            loss = batch_gradient(objective, batch, shares, seed=seed, step=step, precision=precision)
+            cut = loader.cut(step - epoch * per_epoch)
+            loss = batch_gradient(objective, batch, cut, seed=seed, step=step, precision=precision, ranks=ranks)
             mean = loss.total / loss.weight
             if not torch.isfinite(mean):
                 raise NotFinite(f"the loss is {mean.item()}", step=step, epoch=epoch + 1, lr=base[0] * factor)

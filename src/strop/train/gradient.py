@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 
@@ -11,33 +11,37 @@ from torch import Tensor
 
 from ..data.chance import key
 from ..data.load import Batch
-from ..data.parts import Chunk
+from ..data.parts import Chunk, Cut
+from ..launch import ALONE
 from .objective import Loss
 
 
 def batch_gradient(
     objective: torch.nn.Module,
     batch: Batch,
-    shares: list[list[Chunk]],
+    cut: Cut,
     *,
     seed: int,
     step: int,
     precision: Callable[[], AbstractContextManager] = nullcontext,
     backward: Callable[[Tensor], None] = Tensor.backward,
+    ranks=ALONE,
 ) -> Loss:
     """Leave d(total / weight) of the whole batch in `.grad`; returns its total, weight and parts.
 
     Gradients of the chunks' totals are added, and divided by the weight of the whole batch once. So the result is
     that of one pass up to rounding, whatever the sizes of the chunks and the weights of the pictures. (Batch norm
-    sees a chunk at a time.) Chunks of a share are added in order, shares in pairs, see `PairwiseSum`.
+    sees a chunk at a time.) Chunks of a share are added in order, shares in pairs, see `PairwiseSum`, and then the
+    sums of the processes; all of them end with the same gradient and the same loss.
 
     Args:
         objective: in training mode.
-        shares: how the batch is cut, see `data.parts.Parts`. Dropout is a function of (seed, step, chunk).
+        cut: how the batch is cut, see `data.parts.Parts`. Dropout is a function of (seed, step, chunk).
         backward: differentiates a chunk's total / pictures of the batch; here a gradient scaler can come in.
+        ranks: the processes that train together, see `launch.here`.
     """
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    device, pictures = parameters[0].device, shares[0][0].of
+    device = parameters[0].device
 
     def differentiate(chunks: list[Chunk]) -> Loss:
         losses = []
@@ -46,16 +50,21 @@ def batch_gradient(
             rows = slice(chunk.start, chunk.stop)
             with precision():
                 loss = objective(batch.images[rows].to(device), batch.targets[rows].to(device))
-            backward(loss.total / pictures)
+            backward(loss.total / cut.pictures)
             losses.append(loss._replace(total=loss.total.detach()))
         return reduce(_add, losses) if losses else _nothing(objective, batch, device)
 
     for parameter in parameters:
         parameter.grad = None
-    loss = differentiate(shares[0]) if len(shares) == 1 else _add_shares(objective, parameters, shares, differentiate)
+    if ranks.size * len(cut.shares) == 1:
+        loss = differentiate(cut.shares[0])
+    else:
+        loss = _add_shares(objective, parameters, map(differentiate, cut.shares), ranks, in_pairs=cut.in_pairs)
     weight = float(loss.weight)
-    if weight != pictures:
-        torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], pictures / weight if weight else 0.0)
+    if weight != cut.pictures:
+        torch._foreach_mul_(
+            [p.grad for p in parameters if p.grad is not None], cut.pictures / weight if weight else 0.0
+        )
     return loss
 
 
@@ -82,35 +91,32 @@ class PairwiseSum:
 
 
 def _add_shares(
-    objective: torch.nn.Module,
-    parameters: list[torch.nn.Parameter],
-    shares: list[list[Chunk]],
-    differentiate: Callable[[list[Chunk]], Loss],
+    objective: torch.nn.Module, parameters: list[torch.nn.Parameter], losses: Iterator[Loss], ranks, *, in_pairs: bool
 ) -> Loss:
     """Gradient and loss of each share by itself, added. Of the buffers those of the first are kept.
 
     Batch norm's statistics are such buffers. Every share begins with them as they were, as on many devices.
     """
-    losses, gradients = [], PairwiseSum()
-    given = torch.zeros(len(parameters), dtype=torch.float64)
+    gradients, numbers = PairwiseSum(), PairwiseSum()
     buffers = list(objective.buffers())
     before = [buffer.clone() for buffer in buffers]
-    for chunks in shares:
-        _write(buffers, before)
-        losses.append(differentiate(chunks))
-        if len(losses) == 1:
-            kept = [buffer.clone() for buffer in buffers]
-        given += torch.tensor([parameter.grad is not None for parameter in parameters])
+    first, kept = None, []
+    for loss in losses:
+        if first is None:
+            first, kept = loss, [buffer.clone() for buffer in buffers]
+        given = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.float64)
+        numbers.add([given, _pack(loss)])
         gradients.add([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
         for parameter in parameters:
             parameter.grad = None
+        _write(buffers, before)
     _write(buffers, kept)
-    numbers = PairwiseSum()
-    for loss in losses:
-        numbers.add([_pack(loss)])
-    for parameter, gradient, count in zip(parameters, gradients.total(), given.tolist(), strict=True):
+    sums, (given, packed) = gradients.total(), numbers.total()
+    ranks.sum([*sums, given, packed], in_pairs=in_pairs)
+    ranks.share(buffers)
+    for parameter, gradient, count in zip(parameters, sums, given.tolist(), strict=True):
         parameter.grad = gradient if count else None
-    return _unpack(numbers.total()[0], losses[0])
+    return _unpack(packed, first)
 
 
 @torch.no_grad()

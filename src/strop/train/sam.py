@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..errors import NotFinite
+from ..launch import ALONE
 from .fit import Progress
 from .gradient import batch_gradient
 
@@ -27,6 +29,7 @@ def fit_flat(
     precision: Callable[[], AbstractContextManager] = nullcontext,
     after_update: Callable[[float], None] | None = None,
     save_now: Callable[[], bool] = lambda: False,
+    ranks=ALONE,
 ) -> Iterator[Progress]:
     """Train as `fit` does, but descend by the gradient at the worst place nearby.
 
@@ -55,13 +58,14 @@ def fit_flat(
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
             objective.mode(train=True)
-            batch_and_cut = batch, loader.cut(step - epoch * per_epoch)
-            loss = batch_gradient(objective, *batch_and_cut, seed=seed, step=step, precision=precision)
+            cut = loader.cut(step - epoch * per_epoch)
+            gradient = partial(batch_gradient, seed=seed, step=step, precision=precision, ranks=ranks)
+            loss = gradient(objective, batch, cut)
             mean = loss.total / loss.weight
             if not torch.isfinite(mean):
                 raise NotFinite(f"the loss is {mean.item()}", step=step, epoch=epoch + 1, lr=base[0] * factor)
             before = _climb(objective, rho)
-            batch_gradient(objective, *batch_and_cut, seed=seed, step=step, precision=precision)
+            gradient(objective, batch, cut)
             _write(before)
             optimizer.step()
             if after_update:
