@@ -232,6 +232,15 @@ def check_new_folder(option: str, path: Path) -> None:
         )
 
 
+def free_folder(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3, ... that is not there yet."""
+    number, free = 1, folder
+    while free.exists():
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
 def create(
     folder: Path, *, id: str, verb: str, key: str, parents: dict[str, Run], seed: int, command: str, device: str
 ) -> Run:

@@ -15,7 +15,7 @@ from strop.models.freezing import choose_stages, freeze, read_stages
 from strop.models.stages import stage_of_tensors
 from strop.sparsify.l1 import L1
 from strop.train.losses import losses
-from strop.train.objective import Loss, Supervised, count
+from strop.train.objective import Supervised
 from strop.train.optim import make_optimizer
 
 RESNET = ["stem", "layer1", "layer2", "layer3", "layer4", "head"]
@@ -113,7 +113,7 @@ def supervised(model):
 
 def distilled(model):
     soft = distillation.get("kd")()
-    return Distilled(supervised(model), classifier("cnn2", seed=1), soft, make_loss=Loss, count=count)
+    return Distilled(supervised(model), classifier("cnn2", seed=1), soft)
 
 
 @pytest.mark.parametrize("make", [supervised, distilled])

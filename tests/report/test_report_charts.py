@@ -102,9 +102,3 @@ def test_wrong_predictions_are_framed(tmp_path):
         return bool((np.abs(pixels_of(tmp_path / "g.png") - (0xD5, 0x5E, 0)).sum(axis=2) == 0).any())
 
     assert not has_frame(right) and has_frame(wrong)
-
-
-def test_histogram_says_the_share_of_zeros(tmp_path):
-    """Arrays of zeros only are drawn too."""
-    charts.weights_histogram({"dead": np.zeros((4, 4)), "alive": np.arange(9.0)}, tmp_path / "w.png")
-    assert pixels_of(tmp_path / "w.png").shape[1] > 500

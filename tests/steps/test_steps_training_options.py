@@ -6,6 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from strop import load
 from strop.runs import Run
 from strop.steps import training
 from strop.steps.training import Training
@@ -71,3 +72,24 @@ def test_what_is_kept_is_the_average(tmp_path, shapes, strop_in, monkeypatch):
 def test_an_average_of_sparse_weights_is_refused(tmp_path, shapes, strop_in):
     outcome = strop_in(tmp_path, *words(shapes, "--ema", "0.9", "--sparsify", "l1"))
     assert outcome.code == 2 and "--ema: an average of weights has none of the zeros" in outcome.err
+
+
+def dropout_of(folder):
+    return load(folder).net.dropout
+
+
+def test_dropout_goes_with_the_model(tmp_path, shapes, strop_in):
+    """From scratch, on a parent with another one, pruned with a third; a run that says nothing keeps its parent's."""
+    quick = ["--epochs", "1", "--batch-size", "64"]
+    assert strop_in(tmp_path, "train", shapes, "--model", "cnn2", "--dropout", "0.3", "--id", "a", *quick).code == 0
+    assert strop_in(tmp_path, "train", shapes, "--parent", "runs/a", "--dropout", "0.1", "--id", "b", *quick).code == 0
+    outcome = strop_in(tmp_path, "prune", "runs/b", "--params", "50%", "--dropout", "0.2", "--id", "c", *quick)
+    assert outcome.code == 0, outcome.err
+    assert strop_in(tmp_path, "train", shapes, "--parent", "runs/c", "--id", "d", *quick).code == 0
+    assert [dropout_of(tmp_path / "runs" / name).p for name in "abcd"] == [0.3, 0.1, 0.2, 0.2]
+    refused = strop_in(
+        tmp_path, "train", shapes, "--model", "resnet18", "--dropout", "0.2", "--drop-path", "0.1", *quick
+    )
+    assert refused.code == 2 and not (tmp_path / "runs" / "resnet18").exists()
+    assert "dropout: 'resnet18' of torchvision has no dropout to set. Leave it out." in refused.err
+    assert "drop_path: 'resnet18' of torchvision has no stochastic depth to set. Leave it out." in refused.err

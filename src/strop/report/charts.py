@@ -1,4 +1,4 @@
-"""PNG charts that people paste into documents: curves, confusion matrix, fronts, weights.
+"""PNG charts that people paste into documents: curves, confusion matrix, fronts, predictions.
 
 matplotlib is imported only where something is drawn, and its global state is never touched.
 """
@@ -50,7 +50,7 @@ def fonts() -> list[str]:
 
 
 @contextmanager
-def _canvas(
+def canvas(
     path: Path, width: float, height: float, panels: int = 1, *, grow: bool = False
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure of `panels` axes side by side, in inches, written to `path` at the end; it may `grow` for long names."""
@@ -99,7 +99,8 @@ def _say_once(sentence: str) -> None:
     logging.getLogger("strop").warning(sentence)
 
 
-def _grid(axes: Axes) -> None:
+def draw_grid(axes: Axes) -> None:
+    """Faint lines behind what is drawn."""
     axes.grid(True, color="#e4e6ea", linewidth=0.8)
     axes.set_axisbelow(True)
 
@@ -112,7 +113,7 @@ def train_details(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     """
     epochs = [line["epoch"] for line in metrics]
     best = best_epoch(metrics)
-    with _canvas(path, 13, 3.8, panels=3) as (_, panels):
+    with canvas(path, 13, 3.8, panels=3) as (_, panels):
         for axes, name, scale in zip(panels, ("loss", "accuracy", "recall"), (1, 100, 100), strict=True):
             for split, colour, style in (("train", TRAIN, "--"), ("val", VAL, "-")):
                 values = [(line.get(split) or {}).get(name) for line in metrics]
@@ -134,7 +135,7 @@ def train_details(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
                 ylabel={"loss": "loss", "recall": "macro recall, %"}.get(name, "accuracy, %"),
             )
             axes.xaxis.get_major_locator().set_params(integer=True)
-            _grid(axes)
+            draw_grid(axes)
             if axes.lines:
                 axes.legend(loc="best", fontsize=9)
 
@@ -160,7 +161,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     fits = 0.62 * (inches - 2.2) / k * 72  # points a cell has for its text
     names = [_short(name, 24) for name in classes]
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in confusion]
-    with _canvas(path, inches + 0.8, inches, grow=True) as (figure, (axes,)):
+    with canvas(path, inches + 0.8, inches, grow=True) as (figure, (axes,)):
         picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
         text_size = max(4.0, min(10.0, fits / max(1.8, 0.62 * max(len(str(n)) for row in confusion for n in row))))
         for i, row in enumerate(confusion):
@@ -198,7 +199,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
 def fronts(rows: Sequence[Row], path: Path) -> None:
     """Accuracy against size and against latency; the line joins the rows that no other row beats."""
     measured = [row for row in rows if row.accuracy is not None]
-    with _canvas(path, 13, 5.2, panels=2) as (figure, panels):
+    with canvas(path, 13, 5.2, panels=2) as (figure, panels):
         _front(panels[0], measured, [row.bytes / 1e6 for row in measured], "size, MB")
         timed = [row for row in measured if row.p50]
         _front(panels[1], timed, [row.p50 for row in timed], "latency p50 at batch 1, ms")
@@ -209,7 +210,7 @@ def fronts(rows: Sequence[Row], path: Path) -> None:
 
 def _front(axes: Axes, rows: Sequence[Row], costs: Sequence[float], cost: str) -> None:
     axes.set(xlabel=cost, ylabel="accuracy, %", title=f"Accuracy against {cost.partition(',')[0]}")
-    _grid(axes)
+    draw_grid(axes)
     if not rows:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=FAINT)
         return
@@ -288,31 +289,6 @@ def _label(axes: Axes, names: Sequence[str]) -> None:
             text.set_position(place)
 
 
-def weights_histogram(values: Mapping[str, np.ndarray], path: Path) -> None:
-    """One histogram a set of weights, with the share of exact zeros in its title.
-
-    Args:
-        values: arrays of any shape by name; at most the first 12 are drawn.
-    """
-    import numpy as np
-
-    shown = list(values.items())[:12]
-    columns = min(4, max(1, len(shown)))
-    lines = -(-len(shown) // columns)
-    with _canvas(path, 3.4 * columns, 2.6 * max(1, lines)) as (figure, (first,)):
-        first.remove()
-        grid = figure.subplots(max(1, lines), columns, squeeze=False).ravel()
-        for axes, (name, array) in zip(grid, shown, strict=False):
-            flat = np.asarray(array, dtype=np.float64).ravel()
-            axes.hist(flat[flat != 0], bins=60, color=VAL, linewidth=0)
-            zeros = float((flat == 0).mean()) if flat.size else 0.0
-            axes.set_title(f"{name}\n{percent(zeros)} % zeros of {flat.size:,}", fontsize=9, parse_math=False)
-            axes.set_yticks([])
-            _grid(axes)
-        for axes in grid[len(shown) :]:
-            axes.remove()
-
-
 def prediction_grid(pictures: Sequence[np.ndarray], predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Pictures with predicted class and probability; where the truth is known, wrong ones are framed and say it.
 
@@ -323,7 +299,7 @@ def prediction_grid(pictures: Sequence[np.ndarray], predictions: Sequence[Mappin
     shown = list(zip(pictures, predictions, strict=True))[:64]
     columns = min(8, max(1, len(shown)))
     lines = max(1, -(-len(shown) // columns))
-    with _canvas(path, max(3.0, 1.7 * columns), 2.15 * lines + 0.3) as (figure, (first,)):
+    with canvas(path, max(3.0, 1.7 * columns), 2.15 * lines + 0.3) as (figure, (first,)):
         first.remove()
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes in grid:

@@ -38,7 +38,7 @@ class Understanding:
             return (Text(_wrap(line, width)) for line in lines)
 
         yield from wrapped(head(self.info))
-        if "layers" in self.info:
+        if "weights" not in self.info:
             yield Text()
             yield draw(layer_columns(self.info, width), width)
             yield Text()
@@ -47,9 +47,10 @@ class Understanding:
             yield draw(guideline_columns(self.info["guidelines"]), width)
             yield Text()
             yield from wrapped(changes(self.info["guidelines"]))
-        if "weights" in self.info:
+        for run, layers in self.info.get("weights", {}).items():
             yield Text()
-            yield draw(weight_columns(self.info["weights"]), width)
+            yield Text(_wrap(run, width))
+            yield draw(weight_columns(layers), width)
         yield from wrapped(f"* {note}" for note in self.info.get("notes", ()))
         for file in self.info.get("files", ()):
             yield Text(file)
@@ -165,9 +166,8 @@ def changes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"   -> {finding['change']}"
 
 
-def weight_columns(weights: Mapping[str, Any]) -> list[Column]:
+def weight_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """One row a layer: how its weights are spread, what int8 keeps of them, how it responds."""
-    rows = weights["layers"]
 
     def figures(name: str) -> list[str]:
         return [significant(row.get(name)) for row in rows]
@@ -176,7 +176,7 @@ def weight_columns(weights: Mapping[str, Any]) -> list[Column]:
         return [percent(row[name], 2) for row in rows]
 
     columns = [
-        Column("layer", "", [row["name"] for row in rows], is_number=False),
+        Column("layer", "", _names(rows), is_number=False),
         Column("mean", "", [f"{row['mean']:.4f}" for row in rows]),
         Column("sd", "", figures("sd")),
         Column("kurtosis", "", figures("kurtosis")),

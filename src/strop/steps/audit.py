@@ -13,7 +13,7 @@ from pydantic import Field
 from ..augment import PRESETS
 from ..config import Strict
 from ..errors import UserError
-from ..runs import check_new_file, check_new_folder
+from ..runs import check_new_file, check_new_folder, free_folder
 from .parts import Augment, split_mixing
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Audit(Strict):
         findings = audit(
             self.data, quick=self.quick, labels=self.labels, worst=self.worst, seed=self.seed, progress=_tell_progress()
         )
-        folder = Path(self.out) if self.out is not None else _free(Path(root) / f"{_name(findings.name)}-audit")
+        folder = Path(self.out) if self.out is not None else free_folder(Path(root) / f"{_name(findings.name)}-audit")
         files = write_audit(findings, folder)
         if self.fix is not None:
             count = write_exclusions(findings, Path(self.fix))
@@ -112,15 +112,6 @@ class Audit(Strict):
 def _name(name: str) -> str:
     """The data set's name as a plain folder name."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
-
-
-def _free(folder: Path) -> Path:
-    """The folder, or the first of folder-2, folder-3, ... that is not there yet."""
-    number, free = 1, folder
-    while free.exists():
-        number += 1
-        free = folder.with_name(f"{folder.name}-{number}")
-    return free
 
 
 def _tell_progress():

@@ -116,6 +116,12 @@ class TrainingOptions(Step):
     warmup_epochs: float | None = Field(None, ge=0, description="the same in epochs, instead of warmup")
     weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient, e.g. 1.0 (default: any)")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="probability of dropping a feature, where the model has dropout"
+    )
+    drop_path: float | None = Field(
+        None, ge=0, lt=1, description="probability of skipping the last block (stochastic depth), where the model can"
+    )
     ema: float | None = Field(
         None, gt=0, lt=1, description="moving average of the weights, e.g. 0.999; it is what is validated and kept"
     )

@@ -57,13 +57,15 @@ class Prune(TrainingOptions):
         from ..prune.prune import prune
         from ..runs import read_json
         from ..train.precision import resolve_precision
+        from .dropping import with_drops
         from .objective import word_training
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import choose_device, open_pictures, resolve
         from .training import Training, evaluation_loader
 
         parent = parents["parent"]
-        model = artifact.load(parent)
+        description = read_json(parent.folder / "model.json")
+        model, builder = with_drops(self, artifact.load(parent), description["builder"], description["attributes"])
         train, val = open_pictures(self, run, data, model.preprocess)
         kind, budget = ("params", self.params) if self.params else ("macs", self.macs)
         report = prune(
@@ -89,7 +91,7 @@ class Prune(TrainingOptions):
         teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None
         training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
         facts = training.to_best()
-        artifact.save(run.folder, model, read_json(parent.folder / "model.json")["builder"])
+        artifact.save(run.folder, model, builder)
         before = parent.result["model"]
         words = word_training(self, [*before["trained"], "pruned"], distilled=teacher is not None)
         return {

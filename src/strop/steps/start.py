@@ -13,8 +13,9 @@ from ..data.load import Pictures, pictures
 from ..errors import UserError
 from ..launch import here
 from ..models.classifier import Classifier, Preprocess
-from ..runs import Run, write_json
+from ..runs import Run, read_json, write_json
 from ..train.precision import resolve_device, resolve_precision
+from .dropping import with_drops
 from .fields import scale_rate, split_statistics
 from .step import log
 from .transfer import rate_of, start_from_parent
@@ -28,8 +29,11 @@ def start_model(config: Any, run: Run, parents: dict[str, Run], data: Any) -> tu
     device = choose_device(run, config.device)
     if "parent" in parents:
         model, builder = first_then_others(lambda: start_from_parent(config, run, parents["parent"], data))
+        attributes = read_json(parents["parent"].folder / "model.json")["attributes"]
     else:
         model, builder = first_then_others(lambda: _from_builder(config, data))
+        attributes = {}
+    model, builder = with_drops(config, model, builder, attributes)
     return model, builder, resolve(run, "precision", resolve_precision(config.precision, model.net, device)), device
 
 

@@ -1,0 +1,101 @@
+"""What a network is made of: layers, totals, memory, freeze groups, guidelines, and the clock beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from ..measure import layers as rows
+from ..measure.complexity import MACS_CONVENTION
+from ..measure.conventions import THOP, thop_macs, total_size
+from ..measure.guidelines import guidelines
+from ..measure.recording import Recording, record
+from ..measure.timing import against_clock, time_layers
+from ..models.stages import count_stages
+from ..train.precision import resolve_device
+
+if TYPE_CHECKING:
+    from .info import Info, Subject
+
+REFUSALS = (RuntimeError, NotImplementedError, ValueError, AssertionError, IndexError)
+
+
+def build_to_look_at(make: Callable[[], nn.Module], input_size: tuple[int, int, int], *, to_run: bool) -> nn.Module:
+    """A network without memory for its tensors where shapes are enough, else an ordinary one."""
+    if not to_run:
+        try:
+            with torch.device("meta"):
+                net = make()
+            record(net, input_size)
+            return net
+        except REFUSALS:
+            pass  # it computes with values; or it refuses the picture, and will do so again
+    return make()
+
+
+def describe(subject: Subject, wanted: Info) -> dict[str, Any]:
+    """All that is known of a network's structure, as JSON values."""
+    net, size = subject.net, subject.input_size
+    recording = _record(subject)
+    leaves = rows.layers_of(net, recording)
+    if wanted.convention == "thop":
+        leaves = rows.recount(leaves, thop_macs(net, recording))
+    blocks = rows.blocks(net)
+    names = [] if wanted.all else blocks if wanted.depth is None else rows.at_depth(net, wanted.depth)
+    shown = rows.fold(leaves, recording, net, names)
+    inside = set(blocks)
+    sizes = {}
+    if wanted.convention in ("torchsummary", "torchinfo"):
+        sizes = {"total_size": total_size(wanted.convention, net, recording, size, wanted.batch_size)}
+    return {
+        "parameters": sum(layer.parameters for layer in leaves),
+        "macs": sum(layer.macs for layer in leaves),
+        "macs_convention": THOP if wanted.convention == "thop" else MACS_CONVENTION,
+        "memory_access_bytes": sum(layer.memory_access_bytes for layer in leaves),
+        "memory_access_convention": rows.MEMORY_ACCESS,
+        "activation_bytes": sum(layer.activation_bytes for layer in leaves),
+        "memory": rows.memory(net, recording, size, wanted.batch_size),
+        **sizes,
+        "stages": count_stages(net, subject.classes),
+        **_timed(subject, wanted, leaves, shown, set(names)),
+        "guidelines": guidelines(recording, lambda path: rows.outermost(path, inside)),
+    }
+
+
+def _record(subject: Subject) -> Recording:
+    try:
+        return record(subject.net, subject.input_size)
+    except REFUSALS as error:
+        said = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        picture = "x".join(map(str, subject.input_size))
+        raise UserError("--input-size", f"{subject.name} refuses a picture of {picture}: {said}") from error
+
+
+def _timed(subject: Subject, wanted: Info, leaves: list, shown: list, names: set[str]) -> dict[str, Any]:
+    """The rows, with the time that each took where that was asked for."""
+    lines = [layer.describe() for layer in shown]
+    if not wanted.measure:
+        return {"layers": lines}
+    device = resolve_device(wanted.device)
+    milliseconds = time_layers(
+        subject.net, subject.input_size, device=device, batch=wanted.batch_size, rounds=wanted.rounds
+    )
+    spent: dict[str, float] = dict.fromkeys((line["name"] for line in lines), 0.0)
+    for layer in leaves:
+        spent[rows.outermost(layer.name, names)] += milliseconds.get(layer.name, 0.0)
+    total = sum(spent.values())
+    for line in lines:
+        line |= {"time_ms": round(spent[line["name"]], 5), "time_share": round(spent[line["name"]] / total, 6)}
+    measured = {
+        "device": device,
+        "batch_size": wanted.batch_size,
+        "rounds": wanted.rounds,
+        "threads": torch.get_num_threads(),
+        "total_ms": round(total, 4),
+        "rank_correlation": against_clock(leaves, milliseconds),
+    }
+    return {"layers": lines, "measured": measured}
