@@ -134,10 +134,16 @@ class Run:
         description = self.folder / "model.json"
         return file_hash(self.model_file, *([description] if description.is_file() else []))
 
-    def log(self, **line: Any) -> None:
-        """Append one line to metrics.jsonl."""
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of what resuming needs."""
+        return self.folder / "checkpoints"
+
+    def log(self, **line: Any) -> dict:
+        """Append one line to metrics.jsonl; returns it."""
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+        return line
 
     def metrics(self) -> list[dict]:
         """Lines of metrics.jsonl, see `read_metrics`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
@@ -76,3 +77,42 @@ def split_statistics(text: str) -> tuple[list[float], list[float]]:
 
 
 NormalizeField = Annotated[str, BeforeValidator(_read_normalize)]
+
+
+def _read_phases(value: Any) -> tuple[dict[str, Any], ...]:
+    """A list of options, or text: what trains, and its options: `head:lr=0.1,epochs=5 layer4+head:lr=0.01 all`."""
+    if value in (None, "none"):
+        return ()
+    phases = [_read_phase(word) for word in value.split()] if isinstance(value, str) else value
+    if not isinstance(phases, list | tuple) or not all(isinstance(phase, dict) and phase for phase in phases):
+        raise ValueError(
+            f"{value!r} are no phases. Write head:lr=0.1,epochs=5 layer4+head:lr=0.01 all, or in YAML a list of "
+            "{freeze: all-but-head, lr: 0.1, epochs: 5}."
+        )
+    return tuple(dict(phase) for phase in phases)
+
+
+def _read_phase(word: str) -> dict[str, Any]:
+    trains, _, options = word.partition(":")
+    read: dict[str, Any] = {"freeze": "none" if trains == "all" else "all-but-" + trains.replace("+", ",")}
+    for pair in filter(None, options.split(",")):
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise ValueError(
+                f"'{word}' is not readable: '{pair}' has no value. Write for example head:lr=0.1,epochs=5."
+            )
+        read[name.replace("-", "_")] = _literal(text)
+    return read
+
+
+def _literal(text: str) -> bool | int | float | str:
+    """A number or true and false where it reads as one."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+PhasesField = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_read_phases), PlainSerializer(list)]

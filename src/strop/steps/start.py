@@ -100,11 +100,11 @@ def _choose_statistics(config: Any, data: Any, size: int, channels: int) -> tupl
     return (known["mean"], known["std"]) if known else _statistics(data, size, channels)
 
 
-def resolve_rate(config: Any, run: Run, parents: dict[str, Run]) -> Any:
-    """The config with `lr: parent*0.1` as a number, which run.json keeps too."""
+def resolve_rate(config: Any, run: Run, parents: dict[str, Run], name: str = "lr") -> Any:
+    """The config with `lr: parent*0.1` as a number, which run.json keeps too, under `name`."""
     if not isinstance(config.lr, str):
         return config
-    rate = resolve(run, "lr", scale_rate(config.lr, rate_of(parents["parent"])))
+    rate = resolve(run, name, scale_rate(config.lr, rate_of(parents["parent"])))
     log.info("  lr %g (%s)", rate, config.lr)
     return config.model_copy(update={"lr": rate})
 

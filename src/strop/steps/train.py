@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from ..config import RunReference
+from ..config import RunReference, problems
+from ..errors import suggest
 from ..models.choice import ModelField, written_model
 from ..runs import Run
-from .fields import NormalizeField, RateField, StagesField
+from .fields import NormalizeField, PhasesField, RateField, StagesField
 from .options import DataField, TrainingOptions
 from .step import log
+
+SAME_IN_ALL_PHASES = {
+    "id", "out", "seed", "device", "data", "model", "pretrained", "normalize", "parent", "teacher", "precision",
+    "audit", "crop_scale", "cache_gb", "save_minutes", "save_epochs", "keep", "phases",
+}  # fmt: skip
 
 
 def _read_pretrained(value: Any) -> bool | str:
@@ -47,6 +53,9 @@ class Train(TrainingOptions):
         "warn", description="quick audit of the data first: off, warn, or strict (errors stop with exit code 4)"
     )
     freeze: StagesField = Field((), description="stages that don't train: stem,layer1 or stem..layer3 or all-but-head")
+    phases: PhasesField = Field(
+        (), description="one training after the other, by what trains: head:lr=0.1,epochs=5 layer4+head:lr=0.01 all"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +79,31 @@ class Train(TrainingOptions):
             raise ValueError(f"lr: '{self.lr}' needs a parent. Add --parent RUN, or write a number such as 0.05.")
         return self
 
+    @model_validator(mode="after")
+    def _resolve_phases(self) -> Train:
+        """Each phase with its values as they are used; what it does not say is the step's."""
+        resolved = []
+        for number, phase in enumerate(self.phases, 1):
+            unknown = [name for name in phase if name not in Train.model_fields or name in SAME_IN_ALL_PHASES]
+            if unknown:
+                known = [name for name in Train.model_fields if name not in SAME_IN_ALL_PHASES]
+                reason = "is the same in all phases" if unknown[0] in Train.model_fields else "unknown option"
+                raise ValueError(f"phases: phase {number}, {unknown[0]}: {reason}. {suggest(unknown[0], known)}")
+            try:
+                settings = self._phase(phase).settings()
+            except ValidationError as error:
+                raise ValueError(f"phases: phase {number}, {' '.join(problems(error, Train))}") from None
+            resolved.append({name: settings[name] for name in ("freeze", "epochs", "lr", *phase)})
+        object.__setattr__(self, "phases", tuple(resolved))
+        return self
+
+    def _phase(self, phase: dict[str, Any], number: int = 1) -> Train:
+        """The step that this phase is; the second draws with the seed after the first's, and so on."""
+        step = {name: value for name, value in self.settings().items() if value is not None and name != "phases"}
+        if "optimizer" in phase and "lr" not in phase:
+            del step["lr"]  # the default belongs to the optimizer
+        return type(self).model_validate(step | phase | {"seed": self.seed + number - 1})
+
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-tuned" if "parent" in parents else self.model.name.replace(":", "-")
 
@@ -80,12 +114,11 @@ class Train(TrainingOptions):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
-        from ..models.freezing import freeze
         from .auditing import tell_audit
         from .objective import word_training
+        from .phases import train_once, train_phases
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import open_pictures, resolve_rate, start_model
-        from .training import Training
 
         tell_audit(data)
         model, builder, precision, device = start_model(self, run, parents, data)
@@ -101,21 +134,21 @@ class Train(TrainingOptions):
             precision,
             device,
         )
-        frozen = freeze(model.net, len(model.classes), self.freeze)
-        if frozen.stages:
-            counts = f"{frozen.trainable:,} of {frozen.total:,} parameters train"
-            log.info("  %s; frozen: %s", counts, frozen.words)
-        options = resolve_rate(self, run, parents)
-        training = Training(
-            run, model, options, train=train, val=val, teacher=teacher, device=device, precision=precision
-        )
-        facts = training.to_best()
+        parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
+        steps = [self._phase(phase, number) for number, phase in enumerate(self.phases, 1)] or [self]
+        names = [f"lr of phase {number}" if self.phases else "lr" for number in range(1, len(steps) + 1)]
+        options = [resolve_rate(step, run, parents, name) for step, name in zip(steps, names, strict=True)]
+        if self.phases:
+            facts = train_phases(run, model, options, **parts)
+        else:
+            facts, _ = train_once(run, model, *options, **parts)
         artifact.save(run.folder, model, builder)
-        before = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
-        trained = word_training(self, before, distilled=teacher is not None)
+        words = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
+        for step in steps:
+            words = word_training(step, words, distilled=teacher is not None)
         name = written_model(self.model) if self.model else parents["parent"].result["model"]["name"]
         return {
-            "model": describe_model(run, model, name, trained),
+            "model": describe_model(run, model, name, words),
             "measured": measure_best_and_last(run, model, val, data),
-            "training": describe_training(facts | frozen.describe()),
+            "training": describe_training(facts),
         }

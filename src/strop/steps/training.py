@@ -77,7 +77,7 @@ class Training:
         self.val_loader = evaluation_loader(val) if val is not None else None
         self.optimizer = optimizer_of(options, self.model)
         self.checkpoints = Checkpoints(
-            run.folder / "checkpoints",
+            run.checkpoints,
             seconds=60 * options.save_minutes,
             epochs=options.save_epochs,
             keep=options.keep,
@@ -313,7 +313,7 @@ class Training:
 
     def _finish(self) -> dict:
         """Keep the last weights beside the best, and put the best into the model."""
-        folder = self.run.folder / "checkpoints"
+        folder = self.run.checkpoints
         folder.mkdir(exist_ok=True)
         self.model.net.load_state_dict(self._weights())
         self.model.cpu()

@@ -119,10 +119,12 @@ def _word(transfer: dict) -> str:
 
 
 def rate_of(parent: Run) -> float:
-    """The peak learning rate that a run was configured with. Raises UserError where it has none."""
-    resolved = parent.record.get("resolved", {}).get("lr")
+    """The peak learning rate that a run was configured with, in its last phase. Raises UserError where it has none."""
     [(_, settings)] = read_yaml(Path(parent.folder) / "config.yaml")["steps"][0].items()
-    rate = resolved or settings.get("lr")
+    name, phases = "lr", settings.get("phases")
+    if phases:
+        name, settings = f"lr of phase {len(phases)}", phases[-1]
+    rate = parent.record.get("resolved", {}).get(name, settings.get("lr"))
     if not isinstance(rate, int | float):
         raise UserError("lr", f"'{parent.id}' says no learning rate in its config.yaml. Write a number.")
     return float(rate)

@@ -1,0 +1,133 @@
+"""Training in phases: each with its own options and a new optimizer, from the best weights of the one before."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from ..models.classifier import Classifier
+from ..models.freezing import freeze
+from ..runs import Run, file_hash, read_json, write_json
+from ..train.checkpoint import write_tensors
+from .step import log
+from .training import Best, Training
+
+Facts = dict[str, Any]
+
+
+class Phase(Run):
+    """A phase of a run: its epochs go on counting, its lines carry its number, its checkpoints lie apart.
+
+    Args:
+        number: 1 for the first.
+        before: epochs of the phases before.
+    """
+
+    def __init__(self, run: Run, number: int, before: int):
+        super().__init__(run.folder)
+        self.number, self.before = number, before
+
+    @property
+    def checkpoints(self):
+        return super().checkpoints / f"phase-{self.number}"
+
+    def log(self, **line: Any) -> dict:
+        return super().log(**{**line, "epoch": self.before + line["epoch"], "phase": self.number})
+
+    def keep_metrics(self, epochs: int) -> None:
+        super().keep_metrics(self.before + epochs)
+
+    def close(self, best: dict[str, torch.Tensor], facts: Facts) -> None:
+        """Keep the best weights and what is known of them; the checkpoints go when those are safe."""
+        os.replace(self.checkpoints / "last.safetensors", self.checkpoints.parent / "last.safetensors")
+        weights = self.checkpoints / "best.safetensors"
+        write_tensors(weights, best)
+        write_json(self.checkpoints / "best.json", {"facts": facts, "hash": file_hash(weights)})
+        for path in self.checkpoints.glob("step-*"):
+            path.unlink()
+
+    def closed(self) -> tuple[dict[str, torch.Tensor], Facts] | None:
+        """What `close` kept; None where the phase is still to be trained."""
+        index, weights = self.checkpoints / "best.json", self.checkpoints / "best.safetensors"
+        if not index.is_file():
+            return None
+        about = read_json(index)
+        if not weights.is_file() or file_hash(weights) != about["hash"]:
+            log.warning("%s: is damaged; phase %d is trained again", weights, self.number)
+            return None
+        return safetensors.torch.load_file(weights), about["facts"]
+
+
+def train_phases(run: Run, model: Classifier, phases: list[Any], **parts: Any) -> Facts:
+    """Train phase after phase; returns the `training` block. The model then holds the best weights of all of them.
+
+    A run that was stopped goes on in the phase it had come to.
+
+    Args:
+        phases: the options of each; one after the first has the seed of the one before plus one.
+        parts: what `Training` takes besides: pictures, teacher, device, precision.
+    """
+    for options in phases:  # a stage that is unknown in the last phase is better told before the first
+        freeze(model.net, len(model.classes), options.freeze, "phases").thaw()
+    run.checkpoints.mkdir(exist_ok=True)
+    before, done = 0, []
+    for number, options in enumerate(phases, 1):
+        phase = Phase(run, number, before)
+        kept = phase.closed()
+        if kept is None:
+            log.info("phase %d of %d: %d epochs, lr %g", number, len(phases), options.epochs, options.lr)
+            facts, best = train_once(phase, model, options, **parts)
+            facts = {"phase": number, "lr": options.lr, **facts, "best_epoch": before + facts["best_epoch"]}
+            facts |= {"best_accuracy": best.accuracy, "best_loss": best.loss}
+            phase.close(model.net.state_dict(), facts)
+        else:
+            weights, facts = kept
+            model.net.load_state_dict(weights)
+            log.info("phase %d of %d: done", number, len(phases))
+        done.append(facts)
+        before += options.epochs
+    return _put_together(run, model, done, validated=parts["val"] is not None)
+
+
+def train_once(run: Run, model: Classifier, options: Any, **parts: Any) -> tuple[Facts, Best]:
+    """Freeze, train to the best epoch, and let everything train again."""
+    frozen = freeze(model.net, len(model.classes), options.freeze)
+    if frozen.stages:
+        log.info("  %s of %s parameters train; frozen: %s", f"{frozen.trainable:,}", f"{frozen.total:,}", frozen.words)
+    training = Training(run, model, options, **parts)
+    facts = training.to_best()
+    frozen.thaw()
+    return facts | frozen.describe(), training.best
+
+
+def _put_together(run: Run, model: Classifier, done: list[Facts], *, validated: bool) -> Facts:
+    """One block for all phases; puts the weights of the best one into the model."""
+    chosen = done[-1]
+    if validated:
+        chosen = max(reversed(done), key=lambda facts: (facts["best_accuracy"], -facts["best_loss"]))
+    if chosen is not done[-1]:
+        number = chosen["phase"]
+        log.warning("  phase %d was better on validation than those behind it; its weights are kept", number)
+        model.net.load_state_dict(Phase(run, number, 0).closed()[0])
+    same = {name: done[-1][name] for name in ("precision", "device")}
+    return {
+        "epochs": sum(facts["epochs"] for facts in done),
+        "best_epoch": chosen["best_epoch"],
+        "min_loss": min(facts["min_loss"] for facts in done),
+        "final_loss": done[-1]["final_loss"],
+        "seconds": round(sum(facts["seconds"] for facts in done), 2),
+        **same,
+        "peak_memory_bytes": max(facts["peak_memory_bytes"] for facts in done),
+        "frozen": chosen["frozen"],
+        "trainable_parameters": chosen["trainable_parameters"],
+        "phases": [_describe(facts, same, validated=validated) for facts in done],
+    }
+
+
+def _describe(facts: Facts, same: Facts, *, validated: bool) -> Facts:
+    """What differs between phases; without validation there are no best figures."""
+    left_out = {*same, *(() if validated else ("best_accuracy", "best_loss"))}
+    return {name: value for name, value in facts.items() if name not in left_out}
