@@ -78,6 +78,8 @@ def test_the_log_goes_on_and_the_result_tells_the_phases_apart(one_go):
     folder, outcome = one_go
     run = Run(folder / "runs" / "two")
     assert [(line["epoch"], line["phase"]) for line in run.metrics()] == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    rows = (run.folder / "results.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4"]
     block = run.result["training"]
     first, second = block["phases"]
     head = 4 * (64 * 9 + 1)
@@ -104,6 +106,7 @@ def resumed(tmp_path, pictures, strop_in, one_go):
     ours, theirs = tmp_path / "runs" / "two", one_go[0] / "runs" / "two"
     for name in ("model.safetensors", "checkpoints/last.safetensors"):
         assert tensors(ours / name) == tensors(theirs / name)
+    assert len((ours / "results.csv").read_text().splitlines()) == 5
     assert lines(ours) == lines(theirs) and [line["epoch"] for line in Run(ours).metrics()] == [1, 2, 3, 4]
     assert Run(ours).result["measured"] == Run(theirs).result["measured"]
     return outcome

@@ -75,20 +75,20 @@ class Journal:
         with open(self.run.folder / "results.csv", "w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(COLUMNS)
-            rows.writerows(map(_row, self.run.metrics()))
+            rows.writerows(map(_row, lines := self.run.metrics()))
         if self._writer:
             self.close()
-            self._events = self._writer(self.run.folder / "tensorboard", purge_step=epoch + 1)
+            self._events = self._writer(self.run.folder / "tensorboard", purge_step=len(lines) + 1)
 
     def write(self, line: dict[str, Any]) -> None:
-        """One epoch, as in metrics.jsonl."""
-        self.run.log(**line)
+        """One epoch, as in metrics.jsonl; files count on through the phases of a run, the screen does not."""
+        written = self.run.log(**line)
         with open(self.run.folder / "results.csv", "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(_row(line))
+            csv.writer(file).writerow(_row(written))
         if self._events:
             for name, value in zip(COLUMNS[1:], _row(line)[1:], strict=True):
                 if value != "":
-                    self._events.add_scalar(name.replace("_", "/", 1), value, line["epoch"])
+                    self._events.add_scalar(name.replace("_", "/", 1), value, written["epoch"])
             self._events.flush()
         if not self._has_header:
             log.info("%s", header(self.epochs))

@@ -88,7 +88,7 @@ def train_phases(run: Run, model: Classifier, phases: list[Any], **parts: Any) -
             model.net.load_state_dict(weights)
             log.info("phase %d of %d: done", number, len(phases))
         done.append(facts)
-        before += options.epochs
+        before += facts["epochs"]
     return _put_together(run, model, done, validated=parts["val"] is not None)
 
 
@@ -120,6 +120,7 @@ def _put_together(run: Run, model: Classifier, done: list[Facts], *, validated: 
         "final_loss": done[-1]["final_loss"],
         "seconds": round(sum(facts["seconds"] for facts in done), 2),
         **same,
+        **({"stopped_early": True} if any(facts.get("stopped_early") for facts in done) else {}),
         "peak_memory_bytes": max(facts["peak_memory_bytes"] for facts in done),
         "frozen": chosen["frozen"],
         "trainable_parameters": chosen["trainable_parameters"],
