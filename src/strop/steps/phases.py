@@ -8,6 +8,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from ..launch import here
 from ..models.classifier import Classifier
 from ..models.freezing import freeze
 from ..runs import Run, file_hash, read_json, write_json
@@ -49,8 +50,8 @@ class Phase(Run):
         for path in self.checkpoints.glob("step-*"):
             path.unlink()
 
-    def closed(self) -> tuple[dict[str, torch.Tensor], Facts] | None:
-        """What `close` kept; None where the phase is still to be trained."""
+    def closed(self) -> Facts | None:
+        """What is known of it once it was closed; None where it is still to be trained."""
         index, weights = self.checkpoints / "best.json", self.checkpoints / "best.safetensors"
         if not index.is_file():
             return None
@@ -58,7 +59,13 @@ class Phase(Run):
         if not weights.is_file() or file_hash(weights) != about["hash"]:
             log.warning("%s: is damaged; phase %d is trained again", weights, self.number)
             return None
-        return safetensors.torch.load_file(weights), about["facts"]
+        return about["facts"]
+
+    def put_best_into(self, model: Classifier) -> None:
+        """The kept weights; the first process reads them, all processes get them."""
+        if not here().rank:
+            model.net.load_state_dict(safetensors.torch.load_file(self.checkpoints / "best.safetensors"))
+        here().share([*model.net.state_dict().values()])
 
 
 def train_phases(run: Run, model: Classifier, phases: list[Any], **parts: Any) -> Facts:
@@ -76,16 +83,15 @@ def train_phases(run: Run, model: Classifier, phases: list[Any], **parts: Any) -
     before, done = 0, []
     for number, options in enumerate(phases, 1):
         phase = Phase(run, number, before)
-        kept = phase.closed()
-        if kept is None:
+        facts = here().from_first(phase.closed)
+        if facts is None:
             log.info("phase %d of %d: %d epochs, lr %g", number, len(phases), options.epochs, options.lr)
             facts, best = train_once(phase, model, options, **parts)
             facts = {"phase": number, "lr": options.lr, **facts, "best_epoch": before + facts["best_epoch"]}
             facts |= {"best_accuracy": best.accuracy, "best_loss": best.loss}
             phase.close(model.net.state_dict(), facts)
         else:
-            weights, facts = kept
-            model.net.load_state_dict(weights)
+            phase.put_best_into(model)
             log.info("phase %d of %d: done", number, len(phases))
         done.append(facts)
         before += facts["epochs"]
@@ -111,7 +117,7 @@ def _put_together(run: Run, model: Classifier, done: list[Facts], *, validated: 
     if chosen is not done[-1]:
         number = chosen["phase"]
         log.warning("  phase %d was better on validation than those behind it; its weights are kept", number)
-        model.net.load_state_dict(Phase(run, number, 0).closed()[0])
+        Phase(run, number, 0).put_best_into(model)
     same = {name: done[-1][name] for name in ("precision", "device")}
     return {
         "epochs": sum(facts["epochs"] for facts in done),

@@ -16,7 +16,8 @@ from .step import log
 
 SAME_IN_ALL_PHASES = {
     "id", "out", "seed", "device", "data", "model", "pretrained", "normalize", "parent", "teacher", "precision",
-    "audit", "dropout", "drop_path", "virtual_ranks", "tensorboard", "crop_scale", "cache_gb", "save_minutes", "save_epochs", "keep", "phases",
+    "audit", "dropout", "drop_path", "virtual_ranks", "tensorboard", "crop_scale", "cache_gb",
+    "save_minutes", "save_epochs", "keep", "phases",
 }  # fmt: skip
 
 
