@@ -8,9 +8,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from .. import launch
@@ -157,7 +159,8 @@ class Loader:
         pictures: what to load; where they have a crop, it is used when shuffling.
         batch_size: >= 1.
         seed: of the order, the crop and the augmentation.
-        augment: `augment(images, indices, seed, epoch)`, from `augment.compose`; not called without shuffle.
+        augment: `augment(images, indices, seed, epoch)`, from `augment.compose`; not called without shuffle. With
+            balanced sampling `epoch` is how often a picture was shown before: twice in an epoch, it looks different.
         shuffle: a new order each epoch; False gives 0..N-1, untouched.
         sampling: "uniform", each picture once an epoch, or "balanced", each class equally often (`balanced_order`).
         drop_last: leave out the last, smaller batch. Without it a last batch of one picture joins the batch
@@ -200,14 +203,15 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0, every: int = 1) -> Iterator[Batch]:
         """Each `every`-th batch of epoch number `epoch` from batch `start` on; closing it ends its thread."""
-        order = self._order(epoch)
-        held = [order[a:b][slice(*self.parts.rows(b - a))] for a, b in self._bounds[start::every]]
-        for indices, images in zip(held, self._fetch(held, epoch), strict=True):
+        order, times = self._order(epoch)
+        rows = [slice(a + i, a + j) for a, b in self._bounds[start::every] for i, j in [self.parts.rows(b - a)]]
+        held, shown = [order[part] for part in rows], [times[part] for part in rows]
+        for indices, its, images in zip(held, shown, self._fetch(held, shown), strict=True):
             if self.augment is not None:
-                images = self.augment(images, indices, self.seed, epoch)
+                images = _each_time(its, partial(self._augment, images, indices))
             yield Batch(images, self.pictures.labels[indices], indices)
 
-    def _fetch(self, parts: list[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
+    def _fetch(self, parts: list[torch.Tensor], times: list[np.ndarray]) -> Iterator[torch.Tensor]:
         """The pictures of each batch. Decoding runs ahead in a thread; what is in memory is taken when it is due.
 
         No torch operation runs in that thread: it would bring a thread pool of its own, and two pools on the same
@@ -218,23 +222,44 @@ class Loader:
             yield from map(self.pictures.batch, parts)
             return
         with ThreadPoolExecutor(1, "loader") as thread:
-            ahead = thread.submit(self._make, parts[0], epoch)
-            for indices in parts[1:]:
+            ahead = thread.submit(self._make, parts[0], times[0])
+            for indices, its in zip(parts[1:], times[1:], strict=True):
                 ready = ahead.result()
-                ahead = thread.submit(self._make, indices, epoch)
+                ahead = thread.submit(self._make, indices, its)
                 yield ready
             yield ahead.result()
 
-    def _make(self, indices: torch.Tensor, epoch: int) -> torch.Tensor:
+    def _make(self, indices: torch.Tensor, times: np.ndarray) -> torch.Tensor:
         if self.shuffle and self.pictures.crop is not None:
-            return self.pictures.crops(indices, self.seed, epoch)
+            return _each_time(times, partial(self._crop, indices))
         return self.pictures.batch(indices)
 
-    def _order(self, epoch: int) -> torch.Tensor:
+    def _crop(self, indices: torch.Tensor, rows: np.ndarray | slice, time: int) -> torch.Tensor:
+        return self.pictures.crops(torch.from_numpy(indices.numpy()[rows]), self.seed, time)
+
+    def _augment(self, images: torch.Tensor, indices: torch.Tensor, rows: np.ndarray | slice, time: int):
+        return self.augment(images[rows], indices[rows], self.seed, time)
+
+    def _order(self, epoch: int) -> tuple[torch.Tensor, np.ndarray]:
+        """The pictures' numbers, and for each how often it was shown before: its crop and augmentation go by that."""
         n = len(self.pictures)
         if self.shuffle and self.sampling == "balanced":
-            return torch.from_numpy(balanced_order(self.pictures.labels.numpy(), self.seed, epoch))
-        return torch.from_numpy(permutation(n, key(self.seed, "order", epoch))) if self.shuffle else torch.arange(n)
+            order, times = balanced_order(self.pictures.labels.numpy(), self.seed, epoch)
+        else:
+            order = permutation(n, key(self.seed, "order", epoch)) if self.shuffle else np.arange(n)
+            times = np.full(n, epoch)
+        return torch.from_numpy(order), times
+
+
+def _each_time(times: np.ndarray, make: Callable[[np.ndarray | slice, int], torch.Tensor]) -> torch.Tensor:
+    """A batch out of what `make(rows, time)` gives for the rows of each time. (No torch operation: see `_fetch`.)"""
+    if len(times) == 0 or (times == times[0]).all():
+        return make(slice(None), int(times[0]) if len(times) else 0)
+    made = {time: make(np.flatnonzero(times == time), int(time)).numpy() for time in np.unique(times)}
+    batch = np.empty((len(times), *made[times[0]].shape[1:]), dtype=np.uint8)
+    for time, images in made.items():
+        batch[times == time] = images
+    return torch.from_numpy(batch)
 
 
 def _cut(n: int, batch_size: int, drop_last: bool, join_single: bool) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ import numpy as np
 from .chance import key, permutation
 
 
-def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """As many places as there are pictures, the same number for each class, in random order.
 
     Of N places each of the K classes that occur gets m = N // K, the first N % K of them one more. Class k goes through
@@ -19,12 +19,13 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     Unlike drawing with replacement: the numbers are exact, and every picture of a large class is seen in the end.
 
     Shape:
-        labels: (N,) int64. Returns: (N,) int64, the pictures' numbers.
+        labels: (N,) int64. Returns: (N,) int64, the pictures' numbers; (N,) int64, the rounds, which are how often each
+        picture was shown before.
     """
     by_class = np.argsort(labels, kind="stable")
     present, first, sizes = np.unique(labels[by_class], return_index=True, return_counts=True)
     share, extra = divmod(len(labels), len(present))
-    picks = []
+    picks, times = [], []
     for number, (label, start, size) in enumerate(zip(present, first, sizes, strict=True)):
         taken = share + (number < extra)
         begin, end = epoch * taken, (epoch + 1) * taken
@@ -32,4 +33,6 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         stream = [permutation(size, key(seed, "balanced", label, number)) for number in rounds]
         offset = begin - rounds.start * size
         picks.append(by_class[start + np.concatenate(stream)[offset : offset + taken]])
-    return np.concatenate(picks)[permutation(len(labels), key(seed, "order", epoch))]
+        times.append(np.arange(begin, end) // size)
+    places = permutation(len(labels), key(seed, "order", epoch))
+    return np.concatenate(picks)[places], np.concatenate(times)[places]
