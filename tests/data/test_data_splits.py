@@ -79,7 +79,7 @@ def test_the_folds_of_a_set_partition_its_train():
     out = [set(part.splits["val"]) for part in parts]
     assert sum(map(len, out)) == len(set().union(*out)) == 1000
     assert all(np.bincount(part.labels("val")).tolist() == [125, 125] for part in parts)
-    assert parts[1].validation == "fold 2 of 4 of train a class, by content hash, seed 0"
+    assert parts[1].validation == "fold 2 of 4 of train a class, by content hash, near copies together, seed 0"
 
 
 def test_test_is_chosen_first_and_by_another_key():
@@ -90,7 +90,7 @@ def test_test_is_chosen_first_and_by_another_key():
     assert data.splits["test"] == open_data(source, test="10%", validation="0%").splits["test"]
     alone = set(open_data(source, validation="10%").splits["val"])
     assert len(alone & set(data.splits["test"])) < 80  # 40 are expected by chance
-    assert data.test == "10% of train a class, by content hash, seed 0"
+    assert data.test == "10% of train a class, by content hash, near copies together, seed 0"
 
 
 def test_a_test_split_of_its_own_is_taken_as_it_is():

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from ..data.look import Looks
 from ..data.source import Source, open_source
 from ..errors import UserError
 from ..runs import cores, write_json, write_whole
@@ -16,7 +17,7 @@ from .copies import find_exact, find_near, group_equal
 from .doubts import WORST, find_doubts
 from .findings import SEVERITIES, Finding, Findings, Item, make_finding
 from .kinds import KINDS
-from .look import Looks, look_at_all
+from .look import look_at_all
 from .walk import walk_folder
 
 

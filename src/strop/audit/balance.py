@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..data.look import Looks
 from .collection import NO_LABEL, Collection
 from .findings import Finding, Item, make_finding
-from .look import Looks
 
 FEWEST, MOST_UNEVEN = 10, 10.0
 TINY_SIDE, TINY_SHARE = 8, 1 / 8

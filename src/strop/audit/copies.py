@@ -10,14 +10,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .alike import Judge
+from ..data.look import Looks
+from ..data.near import find_pairs
 from .collection import NO_LABEL, Collection
 from .findings import Finding, Item, make_finding
-from .look import Looks
-from .phash import NearSearch
-
-MOST_PAIRS = 1_000_000
-_SEARCH_FIVE_BANDS = 100_000
 
 
 def group_equal(looks: Looks) -> np.ndarray:
@@ -59,8 +55,7 @@ def find_near(collection: Collection, looks: Looks, group: np.ndarray) -> tuple[
     Returns: the findings, and (N,) the number of the family of near and equal copies of each picture.
     """
     first = _first_of_each(group)
-    first = first[~looks.blank[first]]
-    i, j, mirrored, limits = _search(collection, looks, first)
+    i, j, mirrored, limits = find_pairs(looks, first, collection.pixels)
     family = _families(looks.n, group, i, j)
     members = defaultdict(list)
     for place in np.flatnonzero(np.isin(group, group[np.concatenate([i, j])])):
@@ -84,32 +79,6 @@ def find_near(collection: Collection, looks: Looks, group: np.ndarray) -> tuple[
     if limits:
         found.append(make_finding("limit", [Item((), limit) for limit in limits]))
     return found, family
-
-
-def _search(collection: Collection, looks: Looks, first: np.ndarray):
-    """Confirmed pairs (i, j, mirrored) among one picture of each group, and what was not searched, in words."""
-    bands = 5 if len(first) <= _SEARCH_FIVE_BANDS else 4
-    search, judge = NearSearch(looks.hash[first], bands=bands), Judge(collection, looks)
-    rows, count, limits = [], 0, []
-    for i, j, mirrored in search.pairs():
-        i, j = first[i], first[j]
-        kept = judge.confirm(i, j, mirrored)
-        rows.append((i[kept], j[kept], np.full(int(kept.sum()), mirrored)))
-        count += len(rows[-1][0])
-        if count > MOST_PAIRS:
-            limits.append(f"near copies: more than {MOST_PAIRS:,} pairs; the rest was not searched")
-            break
-    if search.stopped:
-        limits.append("near copies: most pictures look alike; only the likeliest pairs were compared")
-    if judge.stopped:
-        limits.append("near copies of another size: too many candidates; the likeliest were compared")
-    if not rows:
-        none = np.empty(0, dtype=np.int64)
-        return none, none, np.empty(0, dtype=bool), limits
-    i, j, mirrored = (np.concatenate(column) for column in zip(*rows, strict=True))
-    # A symmetric picture is near as it is and mirrored; one of the two is told.
-    _, once = np.unique(i * np.int64(looks.n) + j, return_index=True)
-    return i[once], j[once], mirrored[once], limits
 
 
 def _members(group: np.ndarray) -> Iterator[np.ndarray]:

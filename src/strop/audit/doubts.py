@@ -8,9 +8,9 @@ import warnings
 import cv2
 import numpy as np
 
+from ..data.look import Looks
 from .collection import NO_LABEL, Collection
 from .findings import Finding, Item, make_finding
-from .look import Looks
 
 WORST, FOLDS, LEAST_A_CLASS, TRUSTED = 50, 5, 5, 0.7
 FAR = 30  # times: of 200 labels made wrong in 10,000 pictures of Fashion-MNIST, 66 % are found; 73 % of those told are

@@ -8,11 +8,11 @@ import numpy as np
 
 from ..data.dataset import Data
 from ..data.hashes import HASH_BYTES
+from ..data.look import Looks
 from .auditing import conclude
 from .collection import SourceCollection
 from .copies import find_exact, group_equal
 from .findings import Findings
-from .look import Looks
 
 
 def audit_opened(data: Data) -> Findings:

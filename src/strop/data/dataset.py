@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _SAMPLE = 256
 _LARGEST_NATURAL = 96
 _BLOCK = 65536
+_MOST_NEAR = 100_000  # 60,000 pictures of Fashion-MNIST, the hardest seen, take 16 s of CPU, once
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Data:
         input_size: what the caller asked for, else natural_size.
         validation: how the validation pictures were chosen, in words.
         test: how the test pictures were chosen, in words.
-        choice: `share`, `seed`, `test`, `fold` and `classes` that give the same split again.
+        choice: `share`, `seed`, `test`, `fold`, `near_copies` and `classes` that give the same split again.
         alpha: the colour below transparent parts.
         unreadable: training pictures that are left out because they can't be read, and why.
         excluded: pictures of any split that are left out because a list says so, and why.
@@ -134,6 +135,7 @@ def open_data(
     exclude: str | Path | None = None,
     left_out: Mapping[str, Mapping[str, str]] | None = None,
     max_unreadable: str | float | None = "1%",
+    near_copies: bool | str = "auto",
     input_size: int | None = None,
     alpha: str = WHITE,
     seed: int = 0,
@@ -156,6 +158,8 @@ def open_data(
         max_unreadable: share of the training pictures that may turn out unreadable; these are left out, named in the
             log and kept in `Data.unreadable`. One in the source's own val is an error. None: nothing is checked, and
             a broken picture is an error when it is due.
+        near_copies: whether re-encoded, resized and mirrored copies stay together too: true, false, or "auto", on up
+            to 100,000 training pictures. Not looked for where nothing is checked, or nothing is to be divided.
         input_size: side in pixels that the model will get; >= 1.
         alpha: what transparent parts are laid on: "white", "black" or "#rrggbb".
         seed: of the choice.
@@ -184,13 +188,15 @@ def open_data(
     opened = opened if chosen is None else select_classes(opened, chosen)
     refuse_no_pictures(opened, *(SPLITS if limit is None else ("val", "test")))
     hashes = hash_all(opened.splits)
-    found = Readable(opened, hashes, unreadable=out["unreadable"])
+    found, near = Readable(opened, hashes, unreadable=out["unreadable"]), near_copies is True
     if limit is not None:
-        found = set_apart(opened, hashes, limit)
+        near = _is_divided(opened, shares, number) and wants_near(near_copies, len(opened.splits["train"]))
+        found = set_apart(opened, hashes, limit, near=near)
         opened, hashes = found.source, found.hashes
     channels, natural_size = _look_at(opened.splits["train"])
-    splits, rules = divide(opened, hashes["train"], shares, number, kept or {}, seed)
-    choice = {"share": shares["val"], "seed": seed, "test": shares["test"], "fold": fold}
+    together = {"near": found.near, "near_together": near}
+    splits, rules = divide(opened, hashes["train"], shares, number, kept or {}, seed, **together)
+    choice = {"share": shares["val"], "seed": seed, "test": shares["test"], "fold": fold, "near_copies": near}
     return Data(
         opened,
         splits,
@@ -224,6 +230,7 @@ def open_again(about: Mapping[str, Any], *, input_size: int | None = None) -> Da
         fold=choice.get("fold"),
         classes=choice.get("classes"),
         kept=kept,
+        near_copies=choice.get("near_copies", False),
         left_out={reason: about.get(reason, {}) for reason in ("unreadable", "excluded")},
         input_size=input_size,
         alpha=about.get("alpha", WHITE),
@@ -241,6 +248,18 @@ def parse_fraction(value: str | float, where: str = "data.validation") -> float:
             return number
     hint = f"Write {text}% or a fraction such as 0.05." if re.fullmatch(r"\d\d?", text) else "Write 5% or 0.05."
     raise UserError(where, f"'{text}' is no share of the training pictures, 0% to below 100%. {hint}")
+
+
+def wants_near(value: bool | str, n: int) -> bool:
+    """Whether near copies are looked for among n training pictures. Raises UserError for no true, false or auto."""
+    text = str(value).lower()
+    if text not in ("true", "false", "auto"):
+        raise UserError("data.near_copies", f"'{value}' is not an option. Write true, false or auto.")
+    return text == "true" or (text == "auto" and n <= _MOST_NEAR)
+
+
+def _is_divided(source: Source, shares: Mapping[str, float], fold: tuple[int, int] | None) -> bool:
+    return any(share and name not in source.splits for name, share in shares.items()) or fold is not None
 
 
 def parse_fold(value: str) -> tuple[int, int]:

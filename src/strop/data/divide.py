@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .packed import Members, PackedNames
+from .packed import Members
 from .source import SPLITS, Source, Split
 from .split import choose_folds, choose_validation, spread
 
@@ -22,6 +22,9 @@ def divide(
     fold: tuple[int, int] | None,
     kept: Mapping[str, Sequence[str]],
     seed: int,
+    *,
+    near: np.ndarray | None = None,
+    near_together: bool = False,
 ) -> tuple[dict[str, Members], dict[str, str]]:
     """The splits, and how each was made. Test goes first, so that it does not depend on the choice of validation.
 
@@ -31,6 +34,8 @@ def divide(
         fold: (k, n), goes before the share of "val".
         kept: names in "val" and "test" of before; they and their copies are taken instead of choosing.
         seed: of the choice.
+        near: (N,) family of near copies of each picture of the source's train, -1 for none; None if not looked for.
+        near_together: what the rule says of near copies.
     Raises:
         UserError: a fold where the source has its own val split, or one that holds a whole class.
     """
@@ -39,8 +44,9 @@ def divide(
     sizes = {name: len(source.splits[name]) if name in source.splits else 0 for name in SPLITS}
     splits = {name: Members(name, np.arange(size)) for name, size in sizes.items()}
     rules = {name: f"the source's own {name} split" if name in source.splits else "none" for name in ("test", "val")}
-    pool = _Pool(source.splits["train"], hashes, splits["train"].indices)
-    by = f"by {'group and ' if pool.split.groups is not None else ''}content hash, seed {seed}"
+    pool = _Pool(source.splits["train"], hashes, splits["train"].indices, near)
+    together = ", near copies together" if near_together else ""
+    by = f"by {'group and ' if pool.split.groups is not None else ''}content hash{together}, seed {seed}"
     for name, purpose in (("test", "test"), ("val", "validation")):
         if name == "val" and fold is not None:
             _refuse_own_val(source)
@@ -63,17 +69,20 @@ class _Pool:
     split: Split
     hashes: np.ndarray
     indices: np.ndarray
+    near: np.ndarray | None
 
-    def _groups(self) -> PackedNames | None:
-        return None if self.split.groups is None else self.split.groups.take(self.indices)
+    def _together(self) -> dict[str, Any]:
+        """What must not be torn apart, beside equal pictures."""
+        groups = None if self.split.groups is None else self.split.groups.take(self.indices)
+        return {"groups": groups, "near": None if self.near is None else self.near[self.indices]}
 
     def choose(self, fraction: float, seed: int, purpose: str) -> np.ndarray:
         hashes, labels = self.hashes[self.indices], self.split.labels[self.indices]
-        return choose_validation(hashes, labels, fraction, seed, groups=self._groups(), purpose=purpose)
+        return choose_validation(hashes, labels, fraction, seed, purpose=purpose, **self._together())
 
     def fold(self, k: int, n: int, seed: int) -> np.ndarray:
         hashes, labels = self.hashes[self.indices], self.split.labels[self.indices]
-        return choose_folds(hashes, labels, n, seed, groups=self._groups()) == k - 1
+        return choose_folds(hashes, labels, n, seed, **self._together()) == k - 1
 
     def keep(self, names: Sequence[str]) -> np.ndarray:
         """Those of these names, and what must be where they are."""
@@ -81,7 +90,7 @@ class _Pool:
 
         wanted = set(names)
         listed = np.fromiter((name in wanted for name in self.split.names), bool, len(self.split))[self.indices]
-        return spread(listed, self.hashes[self.indices], self._groups())
+        return spread(listed, self.hashes[self.indices], **self._together())
 
     def give(self, mask: np.ndarray) -> Members:
         given = Members("train", self.indices[mask])

@@ -20,6 +20,8 @@ from .source import ArraySplit, Split
 if TYPE_CHECKING:
     import numpy as np
 
+    from .look import Looks
+
 SHAPE_BYTES = 12
 _BLOCK, _MOST_THREADS, _WORTH_TELLING = 64, 8, 20_000
 _ADVICE = " Replace or remove it."
@@ -93,6 +95,20 @@ def measure_shapes(split: Split, hashes: np.ndarray) -> tuple[np.ndarray, dict[i
         return np.broadcast_to(np.array(split.images.shape[1:], np.int32), (len(split), 3)), {}
     values, broken = examine_all(split, hashes, _measure, kind="shapes", width=SHAPE_BYTES, owner=split.root)
     return values.view(np.int32), broken
+
+
+def look_at_split(split: Split, hashes: np.ndarray) -> tuple[Looks, dict[int, str]]:
+    """What tells the copies of every picture, each decoded once; and why others can't be read."""
+    from .look import LOOK, Looks, describe
+
+    def look(split: Split, i: int) -> bytes:
+        return describe(split.pixels(i)).tobytes()
+
+    owner = getattr(split, "root", None)
+    values, broken = examine_all(split, hashes, look, kind="looks", width=LOOK.itemsize, owner=owner)
+    looks = Looks(len(split), quick=False)
+    looks.rows[:] = values.view(LOOK)[:, 0]
+    return looks, broken
 
 
 def _measure(split: Split, i: int) -> bytes:

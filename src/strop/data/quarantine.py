@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .examine import measure_shapes
+from .examine import look_at_split, measure_shapes
 from .exclusions import show_name
-from .source import Source, Split
+from .source import ArraySplit, Source, Split
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from .look import Looks
 
 _SHOWN = 5
 log = logging.getLogger("strop")
@@ -33,33 +35,40 @@ class Readable:
         hashes: content hash of every picture, by split.
         shapes: height, width and channels of the pictures of train and of the source's own val, (N, 3) int32.
         unreadable: the names of the others, with the reason.
+        near: (N,) family of near copies of each training picture, -1 for none; None where they were not looked for.
     """
 
     source: Source
     hashes: dict[str, np.ndarray]
     shapes: dict[str, np.ndarray] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    near: np.ndarray | None = None
 
 
-def set_apart(source: Source, hashes: dict[str, np.ndarray], limit: float) -> Readable:
+def set_apart(source: Source, hashes: dict[str, np.ndarray], limit: float, *, near: bool = False) -> Readable:
     """Leave out the training pictures that can't be read.
 
     Args:
         source: as it was opened.
         hashes: content hash of every picture, by split.
         limit: share of the training pictures that may be left out; 0 <= limit < 1.
+        near: look for near copies in train too.
     Raises:
         UserError: more than `limit` can't be read, or none of a class can; or one of the source's own val.
     """
     import numpy as np
 
-    shapes, broken = {}, {}
-    for name in sorted({"train", "val"} & set(hashes)):
-        shapes[name], broken[name] = measure_shapes(source.splits[name], hashes[name])
-    refuse_unreadable(source, "val", broken.get("val", {}))
-    if not broken["train"]:
-        return Readable(source, hashes, shapes)
-    train, found = source.splits["train"], broken["train"]
+    shapes, looks, train = {}, None, source.splits["train"]
+    if "val" in source.splits:
+        shapes["val"], found = measure_shapes(source.splits["val"], hashes["val"])
+        refuse_unreadable(source, "val", found)
+    if near and not isinstance(train, ArraySplit):
+        looks, found = look_at_split(train, hashes["train"])
+        shapes["train"] = np.column_stack([looks.size, np.where(looks.grey, 1, 3)])
+    else:
+        shapes["train"], found = measure_shapes(train, hashes["train"])
+    if not found:
+        return Readable(source, hashes, shapes, near=_group_near(source, hashes, looks) if near else None)
     named = {train.names[i]: found[i] for i in sorted(found)}
     if len(found) > limit * len(train):
         _refuse_many(source, named, limit)
@@ -73,7 +82,16 @@ def set_apart(source: Source, hashes: dict[str, np.ndarray], limit: float) -> Re
         log.warning("  %s", line)
     without = Source(source.name, source.location, source.classes, source.splits | {"train": rest})
     hashes, shapes = ({**known, "train": known["train"][kept]} for known in (hashes, shapes))
-    return Readable(without, hashes, shapes, named)
+    families = _group_near(without, hashes, looks.take(kept)) if near else None
+    return Readable(without, hashes, shapes, named, families)
+
+
+def _group_near(source: Source, hashes: dict[str, np.ndarray], looks: Looks | None) -> np.ndarray:
+    from .near import group_near
+
+    train, contents = source.splits["train"], hashes["train"]
+    look = (lambda: look_at_split(train, contents)[0]) if looks is None else (lambda: looks)
+    return group_near(train, contents, look, source.name)
 
 
 def _refuse_empty_class(source: Source, rest: Split, named: Mapping[str, str]) -> None:

@@ -23,13 +23,14 @@ def choose_validation(
     seed: int = 0,
     *,
     groups: Sequence[str] | None = None,
+    near: np.ndarray | None = None,
     purpose: str = "validation",
 ) -> np.ndarray:
     """Choose round(fraction * n) of each class's n pictures, those whose keyed content hash ranks lowest.
 
-    Pictures of equal content or of one group stay together, also across classes: what would lead beyond a class's
-    share is passed over. Each class gives at least one picture and never all of them; a class that can't do both
-    (one picture, or all of equal content) gives none.
+    Pictures of equal content, of one group or of one family of near copies stay together, also across classes: what
+    would lead beyond a class's share is passed over. Each class gives at least one picture and never all of them; a
+    class that can't do both (one picture, or all of equal content) gives none.
 
     Args:
         hashes: content hash of each picture, N texts or (N, 16) uint8.
@@ -37,6 +38,7 @@ def choose_validation(
         fraction: share that is chosen; 0 <= fraction < 1.
         seed: another seed ranks differently.
         groups: what each picture belongs to, "" for nothing; a group ranks by the hash of its name.
+        near: (N,) number of each picture's family of near copies, -1 for none.
         purpose: "validation" or "test"; another one ranks differently.
     Shape:
         Returns: (n,) bool, True for what is chosen.
@@ -49,7 +51,7 @@ def choose_validation(
         raise UserError(f"data.{purpose}", f"{fraction:g} is no share of the training pictures. Write 0% to 99%.")
     if fraction == 0 or not len(hashes):
         return np.zeros(len(hashes), bool)
-    clusters = _cluster(hashes, labels, groups)
+    clusters = _cluster(hashes, labels, groups, near)
     total = clusters.totals()
     want = [min(max(round(fraction * n), 1), n - 1) if n else 0 for n in total]
     room = list(want)
@@ -63,21 +65,28 @@ def choose_validation(
 
 
 def choose_folds(
-    hashes: Hashes, labels: Sequence[int], n: int, seed: int = 0, *, groups: Sequence[str] | None = None
+    hashes: Hashes,
+    labels: Sequence[int],
+    n: int,
+    seed: int = 0,
+    *,
+    groups: Sequence[str] | None = None,
+    near: np.ndarray | None = None,
 ) -> np.ndarray:
     """Divide pictures into n folds of equal size, the same in each class to one picture, ranked as validation is.
 
-    Pictures of equal content or of one group are in one fold; where they are many, folds differ by that much.
+    Pictures of equal content, of one group or family of near copies are in one fold; where they are many, folds differ
+    by that much.
 
     Args:
-        hashes, labels, seed, groups: as for `choose_validation`.
+        hashes, labels, seed, groups, near: as for `choose_validation`.
         n: how many folds; 2 to the number of pictures.
     Shape:
         Returns: (N,) int64 in [0, n).
     """
     import numpy as np
 
-    clusters = _cluster(hashes, labels, groups)
+    clusters = _cluster(hashes, labels, groups, near)
     ranked = clusters.rank(f"folds {seed}")
     folds = np.full(len(clusters.first), -1, np.int64)
     rooms = []
@@ -96,8 +105,10 @@ def choose_folds(
     return folds[clusters.ids]
 
 
-def spread(chosen: np.ndarray, hashes: Hashes, groups: Sequence[str] | None = None) -> np.ndarray:
-    """Choose with each picture all that must be where it is: copies, and what is of its group.
+def spread(
+    chosen: np.ndarray, hashes: Hashes, groups: Sequence[str] | None = None, near: np.ndarray | None = None
+) -> np.ndarray:
+    """Choose with each picture all that must be where it is: copies, near ones too, and what is of its group.
 
     Shape:
         chosen: (N,) bool. Returns: (N,) bool.
@@ -106,7 +117,7 @@ def spread(chosen: np.ndarray, hashes: Hashes, groups: Sequence[str] | None = No
 
     if not len(chosen):
         return chosen
-    ids, first = _Tokens(hashes, groups).gather()
+    ids, first = _Tokens(hashes, groups, near).gather()
     out = np.zeros(len(first), bool)
     out[ids[chosen]] = True
     return out[ids]
@@ -191,11 +202,11 @@ def _take_least(clusters: _Clusters, ranked: np.ndarray, label: int, taken: list
     return []
 
 
-def _cluster(hashes: Hashes, labels: Sequence[int], groups: Sequence[str] | None) -> _Clusters:
+def _cluster(hashes: Hashes, labels: Sequence[int], groups: Sequence[str] | None, near: np.ndarray | None) -> _Clusters:
     import numpy as np
 
     labels = np.asarray(labels, np.int64)
-    tokens = _Tokens(hashes, groups)
+    tokens = _Tokens(hashes, groups, near)
     ids, first = tokens.gather()
     k = int(labels.max()) + 1
     cells, counts = np.unique(ids * k + labels, return_counts=True)
@@ -206,8 +217,9 @@ def _cluster(hashes: Hashes, labels: Sequence[int], groups: Sequence[str] | None
 class _Tokens:
     """The text that stands for a picture when it is ranked: its group, else its content hash."""
 
-    def __init__(self, hashes: Hashes, groups: Sequence[str] | None):
+    def __init__(self, hashes: Hashes, groups: Sequence[str] | None, near: np.ndarray | None):
         self.hashes, self.groups = hashes, groups
+        self.near = near if near is not None and (near >= 0).any() else None
 
     def __getitem__(self, i: int) -> str:
         if self.groups is not None and self.groups[i]:
@@ -218,21 +230,25 @@ class _Tokens:
     def gather(self) -> tuple[np.ndarray, np.ndarray]:
         """Number the clusters: (ids (N,), a picture of each (G,)).
 
-        Equal content joins, and so does a group, and so on along the chain: a copy of a picture of one group in
-        another joins the two groups. The smallest token of a cluster stands for it.
+        Equal content joins, and so does a group or a family of near copies, and so on along the chain: a copy of a
+        picture of one group in another joins the two groups. The smallest token of a cluster stands for it.
         """
         import numpy as np
 
         contents, first = _number(self.hashes)
-        if self.groups is None:
+        if self.groups is None and self.near is None:
             return contents, first
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
         numbers: dict[str, int] = {}
-        grouped = [(i, numbers.setdefault(group, len(numbers))) for i, group in enumerate(self.groups) if group]
+        grouped = [(i, numbers.setdefault(group, len(numbers))) for i, group in enumerate(self.groups or ()) if group]
         edges = np.array(grouped, np.int64).reshape(-1, 2)
         n = len(first) + len(numbers)
+        if self.near is not None:
+            members = np.flatnonzero(self.near >= 0)
+            edges = np.concatenate([edges, np.column_stack([members, len(numbers) + self.near[members]])])
+            n += int(self.near.max()) + 1
         links = (contents[edges[:, 0]], len(first) + edges[:, 1])
         graph = coo_array((np.ones(len(edges), np.int8), links), shape=(n, n))
         _, component = connected_components(graph, directed=False)

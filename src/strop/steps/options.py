@@ -35,6 +35,11 @@ def _read_share(value: Any) -> str:
     return str(value)
 
 
+def _lower(value: Any) -> str:
+    """YAML's true is a bool, that of a command line is text."""
+    return str(value).lower()
+
+
 class DataConfig(Strict):
     """Which pictures, how many are held out, and at what size the network sees them."""
 
@@ -51,6 +56,9 @@ class DataConfig(Strict):
     )
     max_unreadable: Annotated[str, BeforeValidator(_read_share)] = Field(
         "1%", description="share of train that is left out where it can't be read; above it the run stops"
+    )
+    near_copies: Annotated[Literal["auto", "true", "false"], BeforeValidator(_lower)] = Field(
+        "auto", description="keep re-encoded, resized and mirrored copies on one side: auto (to 100,000), true, false"
     )
     classes: list[str] | str | None = Field(None, description="only these: names, or a text file with a name a line")
     input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dctn
 
-from strop.audit.phash import MIRROR, NearSearch, spectrum_hash
+from strop.data.phash import MIRROR, NearSearch, spectrum_hash
 
 
 def draw(seed: int, shape=(40, 30)) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from .collection import Collection
 from .look import SIDE, Looks
 
 # Measured on Fashion-MNIST: JPEG at quality 75 of 28-pixel pictures stays below 0.0025 and 0.3
@@ -53,11 +53,13 @@ class Judge:
     shrunk to the other's size with each of the usual kernels: at 14 pixels the kernel matters more than the motif.
 
     Args:
+        looks: of all pictures.
+        read: gives the pixels of a picture again, (H, W, 1 or 3) uint8; may raise UserError.
         redo: most pairs that are read again for that; `stopped` is set beyond it.
     """
 
-    def __init__(self, collection: Collection, looks: Looks, *, redo: int = 50_000):
-        self.collection, self.looks, self.left, self.stopped = collection, looks, redo, False
+    def __init__(self, looks: Looks, read: Callable[[int], np.ndarray], *, redo: int = 50_000):
+        self.looks, self.read, self.left, self.stopped = looks, read, redo, False
         self._read: OrderedDict[int, np.ndarray | None] = OrderedDict()
 
     def confirm(self, i: np.ndarray, j: np.ndarray, mirrored: bool) -> np.ndarray:
@@ -109,7 +111,7 @@ class Judge:
         """The picture in grey, the last few hundred kept; None where it can't be read any more."""
         if i not in self._read:
             try:
-                pixels = self.collection.pixels(i)
+                pixels = self.read(i)
             except UserError:
                 pixels = None
             if pixels is not None:
