@@ -50,7 +50,7 @@ def test_fashion_mini_looks_like_what_it_is(mini):
 def test_describe_is_json_and_finds_the_source_again(mini):
     described = json.loads(json.dumps(mini.describe()))
     assert described["validation"]["names"] == mini.names("val") and len(mini.names("val")) == 250
-    assert described["validation"]["rule"] == "5% of train a class, by content hash, seed 0"
+    assert described["validation"]["rule"] == "5% of train a class, by content hash, near copies together, seed 0"
     again = open_data(described["location"] or described["source"])
     assert again.fingerprint == described["fingerprint"] and again.splits == mini.splits
 
