@@ -87,7 +87,10 @@ def test_wide_terminals_see_the_class(strop):
         (["resnet18", "--all", "--depth", "2"], "--all and --depth contradict each other. Leave one out."),
         (["resnet18", "--convention", "fvcore"], "'fvcore' is not an option."),
         (["vit_b_32", "--convention", "torchsummary"], "torchsummary fails on nn.MultiheadAttention."),
+        (["resnet18", "--diagram", "net.png"], "is drawn as SVG. Write a name that ends in .svg."),
+        (["resnet18", "--diagram", "no/net.svg"], "there is no folder no. Make it first."),
         (["resnet18", "--input-size", "0"], "--input-size"),
+        (["squeezenet:bypas=simple"], "Did you mean 'bypass'?"),
         (["cnn3", "--measure", "--device", "cuda:7"], "Write --device cpu, or auto."),
     ],
 )
@@ -104,3 +107,19 @@ def test_an_unfinished_or_quantized_run(refused, strop, make_run):
     assert "info needs a float model" in refused("info", "int8")
     make_run("whole")
     assert "'whole' is a run and has its own" in refused("info", "whole", "--classes", "3")
+
+
+def test_the_diagram_is_written_once(strop, here):
+    """A new file; one that is there is left alone."""
+    code, out, _ = strop("info", "resnet18", "--input-size", "32", "--diagram", "net.svg")
+    assert code == 0 and out.rstrip().endswith("net.svg")
+    drawn = (here / "net.svg").read_text()
+    assert drawn.startswith("<svg ") and "2 x layer1.0" in drawn and "layer4" in drawn
+    code, _, err = strop("info", "cnn3", "--diagram", "net.svg")
+    assert code == 2 and "strop overwrites nothing" in err and (here / "net.svg").read_text() == drawn
+
+
+def test_options_of_a_network(strop):
+    """The squeeze ratio 0.25 of the SqueezeNet paper's sweep makes it larger."""
+    plain, wide = (info(strop, name)["parameters"] for name in ("squeezenet", "squeezenet:sr=0.25"))
+    assert wide > plain

@@ -23,7 +23,8 @@ from .receptive import Field, Fields
 KINDS = {
     "convolution": "convolution",
     "linear": "linear mm addmm",
-    "matmul": "bmm baddbmm",
+    "matmul": "bmm baddbmm _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
+    "_scaled_dot_product_efficient_attention _scaled_dot_product_attention_math",
     "normalisation": "native_batch_norm native_layer_norm native_group_norm batch_norm_no_update",
     "pooling": "max_pool2d_with_indices avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d mean",
     "activation": "relu gelu silu hardswish hardsigmoid sigmoid tanh leaky_relu elu hardtanh clamp clamp_min mish "

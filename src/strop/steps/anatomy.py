@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,10 +13,13 @@ from ..errors import UserError
 from ..measure import layers as rows
 from ..measure.complexity import MACS_CONVENTION
 from ..measure.conventions import THOP, thop_macs, total_size
+from ..measure.graph import boxes
 from ..measure.guidelines import guidelines
 from ..measure.recording import Recording, record
 from ..measure.timing import against_clock, time_layers
-from ..models.stages import count_stages
+from ..models.stages import count_stages, stage_of_tensors
+from ..report.diagram import draw_diagram
+from ..runs import write_whole
 from ..train.precision import resolve_device
 
 if TYPE_CHECKING:
@@ -51,7 +55,7 @@ def describe(subject: Subject, wanted: Info) -> dict[str, Any]:
     sizes = {}
     if wanted.convention in ("torchsummary", "torchinfo"):
         sizes = {"total_size": total_size(wanted.convention, net, recording, size, wanted.batch_size)}
-    return {
+    found = {
         "parameters": sum(layer.parameters for layer in leaves),
         "macs": sum(layer.macs for layer in leaves),
         "macs_convention": THOP if wanted.convention == "thop" else MACS_CONVENTION,
@@ -64,6 +68,24 @@ def describe(subject: Subject, wanted: Info) -> dict[str, Any]:
         **_timed(subject, wanted, leaves, shown, set(names)),
         "guidelines": guidelines(recording, lambda path: rows.outermost(path, inside)),
     }
+    if wanted.diagram is not None:
+        folded = rows.fold(leaves, recording, net, blocks)
+        drawn = boxes(recording, folded, lambda path: rows.outermost(path, inside), _stages_of(subject, folded))
+        about = {"model": subject.name, "input_size": size} | found
+        write_whole(Path(wanted.diagram), draw_diagram(about, [box.describe() for box in drawn]).encode())
+        found["files"] = [wanted.diagram]
+    return found
+
+
+def _stages_of(subject: Subject, shown: list[rows.Layer]) -> dict[str, str]:
+    """The stage of each row that has parameters."""
+    places = stage_of_tensors(subject.net, subject.classes)
+    found = {}
+    for row in shown:
+        inside = [stage for name, stage in places.items() if row.name and name.startswith(f"{row.name}.")]
+        if inside:
+            found[row.name] = inside[0]
+    return found
 
 
 def _record(subject: Subject) -> Recording:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..config import RunReference, Strict
 from ..errors import UserError
-from ..runs import Run, check_new_folder, free_folder
+from ..runs import Run, check_new_file, check_new_folder, free_folder
 
 log = logging.getLogger("strop")
 CLASSES = 1000
@@ -27,7 +27,7 @@ class Subject(NamedTuple):
 
 
 class Info(Strict):
-    """Show what each layer of a network or a run holds, computes, moves and sees; time and weigh it.
+    """Show what each layer of a network or a run holds, computes, moves and sees; draw, time and weigh it.
 
     Example: strop info resnet18 --input-size 64 --classes 10
     """
@@ -56,9 +56,10 @@ class Info(Strict):
     against: RunReference | None = Field(None, description="for --weights: a second run, laid over the first")
     pictures: int = Field(256, ge=2, le=100_000, description="for --weights: validation pictures to respond to")
     out: str | None = Field(None, description="for --weights: new folder (default: runs/ID-weights)")
+    diagram: str | None = Field(None, description="new SVG file: blocks, branches, shapes, shares of the parameters")
 
     def execute(self, *, root: Path | str = "runs") -> dict[str, Any]:
-        """The findings as JSON values; with --weights, files are written too.
+        """The findings as JSON values; with --weights and --diagram, files are written too.
 
         Raises:
             UserError: there is no such network or run, it refuses such a picture, or a place to write is taken.
@@ -74,7 +75,10 @@ class Info(Strict):
             "classes": subject.classes,
             **describe(subject, self),
         }
-        return found | self._weigh(subject, Path(root)) if self.weights else found
+        if self.weights:
+            weighed = self._weigh(subject, Path(root))
+            found |= weighed | {"files": found.get("files", []) + weighed["files"]}
+        return found
 
     def _check(self) -> None:
         """Refuse before the work what can be known to fail."""
@@ -82,6 +86,10 @@ class Info(Strict):
             raise UserError("strop info", "--all and --depth contradict each other. Leave one out.")
         if self.against is not None and not self.weights:
             raise UserError("--against", "belongs to --weights. Add it, or leave both out.")
+        if self.diagram is not None:
+            if Path(self.diagram).suffix.lower() != ".svg":
+                raise UserError(f"--diagram {self.diagram}", "is drawn as SVG. Write a name that ends in .svg.")
+            check_new_file("diagram", Path(self.diagram))
         if self.out is not None:
             check_new_folder("out", Path(self.out))
         if self.weights and not Path(self.subject).is_dir():
