@@ -12,6 +12,7 @@ from strop.errors import UserError
 from strop.models.stages import stages
 from strop.train import checkpoint
 from strop.train.optim import clip_gradients, layer_scales, make_optimizer, make_schedule
+from strop.train.optimizers import optimizers
 from strop.train.timm_optimizers import NAMES
 
 HAND_VALUES = {
@@ -79,6 +80,26 @@ def test_decay_alone_shrinks_weights_only():
     for name, parameter in net.named_parameters():
         factor = 1 - 0.1 * 0.5 if name == "3.weight" else 1.0
         torch.testing.assert_close(parameter, before[name] * factor)
+
+
+@pytest.mark.parametrize("gradient_layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("weight_layout", [torch.channels_last, torch.contiguous_format])
+def test_sgd_follows_its_formula_whatever_the_layouts(weight_layout, gradient_layout):
+    """v <- m v + g; w <- w - lr (g + m v), by hand. torch 2.15's fused step alone mixes places up here."""
+    generator = torch.Generator().manual_seed(0)
+    start, *gradients = (torch.randn(8, 4, 3, 3, generator=generator) for _ in range(4))
+    weight = torch.nn.Parameter(start.clone(memory_format=weight_layout))
+    optimizer = optimizers.get("sgd")([{"params": [weight], "weight_decay": 0.1}], 0.5)
+    expected, velocity = start.clone(), torch.zeros_like(start)
+    for gradient in gradients:
+        weight.grad = gradient.clone(memory_format=gradient_layout)
+        optimizer.step()
+        state = optimizer.state[weight]
+        state["momentum_buffer"] = state["momentum_buffer"].contiguous()  # as it comes from a checkpoint
+        whole = gradient + 0.1 * expected
+        velocity = 0.9 * velocity + whole
+        expected = expected - 0.5 * (whole + 0.9 * velocity)
+    torch.testing.assert_close(weight.detach(), expected, rtol=0, atol=1e-5)
 
 
 def test_sgd_has_nesterov_momentum():
