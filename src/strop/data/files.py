@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _BLOCK, _THREADS = 64, 4
-_KINDS = (None, "it is not there", "it is a folder, a pipe or a device")
+_KINDS = (None, "it is not there", "it is a folder, a pipe or a device; take it out")
 
 
 def open_files(

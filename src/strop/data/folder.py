@@ -157,8 +157,8 @@ def _make_split(scan: _Scan, by_class: dict[str, PackedNames], classes: list[str
     for i, reason in wrong:
         scan.count += 1
         if len(scan.not_opened) < _SHOWN:
-            shown = names[i].encode(errors="replace").decode()
-            scan.not_opened.append(f"'{shown}': {reason}")
+            shown = os.fsencode(names[i]).decode("utf-8", "backslashreplace")
+            scan.not_opened.append(f"'{shown}': {reason}.")
     return split
 
 

@@ -124,7 +124,12 @@ def _open(file: BinaryIO, where: str):
         raise UserError(
             where, f"{size:,} bytes are more than the {MAX_FILE_BYTES:,} that strop reads. Make it smaller."
         )
-    image = Image.open(file, formats=FORMATS)
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise UserError(
+            where, f"its pixels are more than the {MAX_PIXELS:,} that strop reads. Make it smaller."
+        ) from None
     if image.width * image.height > MAX_PIXELS:
         sides = f"{image.width} x {image.height}"
         image.close()

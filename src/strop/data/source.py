@@ -196,10 +196,12 @@ def open_source(name: str) -> Source:
     if path.is_file() and path.suffix.lower() in TABLES:
         return open_table(path)
     if path.exists():
+        if path.suffix.lower() == ".tar":
+            raise UserError(name, f"is a tar. Read it as it is with wds:{name}, or unpack it and give the folder.")
         raise UserError(
             name,
-            "is a file, not a folder. Unpack it if it is an archive, and give the folder; a table must end in .csv, "
-            f".tsv, .parquet or .txt; a tar with pictures and classes is read as it is: wds:{name}",
+            "is a file, not a folder. Unpack it if it is an archive, and give the folder; "
+            "a table must end in .csv, .tsv, .parquet or .txt.",
         )
     known = sets.names()
     if name not in known:

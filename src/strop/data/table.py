@@ -29,27 +29,28 @@ _SHOWN = 10
 
 @dataclass
 class _Problems:
-    """The first few in words, and how many there are in all."""
+    """The first few in words, and the lines of all of them."""
 
     file: Path
-    shown: list[str] = field(default_factory=list)
-    count: int = 0
+    shown: list[tuple[int, str]] = field(default_factory=list)
+    lines: array = field(default_factory=lambda: array("q"))
 
     @property
     def unit(self) -> str:
         return "row" if self.file.suffix.lower() == ".parquet" else "line"
 
     def add(self, line: int, sentence: str) -> None:
-        self.count += 1
+        self.lines.append(line)
         if len(self.shown) < _SHOWN:
-            self.shown.append(f"{self.unit} {line}: {sentence}" if line else sentence)
+            self.shown.append((line, sentence))
 
     def stop(self) -> None:
         """Raise if there are any."""
-        more = self.count - len(self.shown)
-        if self.count:
-            rest = [f"... and {more} more; {self.count} in all"] if more else []
-            raise UserError(str(self.file), *self.shown, *rest)
+        more = len(self.lines) - len(self.shown)
+        if self.lines:
+            shown = [f"{self.unit} {line}: {sentence}" if line else sentence for line, sentence in sorted(self.shown)]
+            rest = [f"... and {more} more; {len(self.lines)} in all"] if more else []
+            raise UserError(str(self.file), *shown, *rest)
 
 
 @dataclass
@@ -89,16 +90,18 @@ def open_table(file: Path) -> Source:
     Raises:
         UserError: with line numbers, the first ten problems and their count: a path that is absolute, has "..",
             leads out of the folder, is not there, is no picture or is listed twice; an empty value; an unknown
-            column or split; a label that train does not have; a group in two splits.
+            column or split. Where each row is sound: a label that train does not have; a group in two splits.
     """
     file = file.resolve()
     problems = _Problems(file)
     columns = _gather(file, problems)
-    problems.stop()
+    columns = _leave_out(columns, problems)
     order = columns.names.order()
     columns = columns if order is None else columns.take(order)
-    _check_columns(columns, problems)
-    problems.stop()
+    _check_twice(columns, problems)
+    if not problems.lines:
+        _check_columns(columns, problems)
+        problems.stop()
     store = HashStore(file.parent)
     splits = {
         name: _make_split(file.parent, columns, number, store, problems)
@@ -127,7 +130,7 @@ def _gather(file: Path, problems: _Problems) -> _Columns:
         return _read_path(row, problems)
 
     paths = PackedNames(read(row) for row in read_rows(file, problems.add))
-    if not len(paths) and not problems.count:
+    if not len(paths) and not problems.lines:
         problems.add(0, "holds no rows. Write a path and a label for each picture.")
     names = None if paths.blob.isascii() else PackedNames(unicodedata.normalize("NFC", path) for path in paths)
     ordered = sort_labels(list(classes))
@@ -142,6 +145,16 @@ def _gather(file: Path, problems: _Problems) -> _Columns:
         np.array(lines, np.int64),
         tuple(ordered),
     )
+
+
+def _leave_out(columns: _Columns, problems: _Problems) -> _Columns:
+    """Without the rows that are wrong already: what can be checked of the others is checked before all is told."""
+    import numpy as np
+
+    sound = np.flatnonzero(~np.isin(columns.lines, np.array(problems.lines, np.int64)))
+    if not len(sound):
+        problems.stop()
+    return columns if len(sound) == len(columns.lines) else columns.take(sound)
 
 
 def _read_split(row: Row, problems: _Problems) -> int:
@@ -169,7 +182,6 @@ def _check_columns(columns: _Columns, problems: _Problems) -> None:
     """What rows must be to each other; `columns` are sorted by name."""
     import numpy as np
 
-    _check_twice(columns, problems)
     trained = np.isin(columns.labels, np.unique(columns.labels[columns.splits == 0]))
     if not (columns.splits == 0).any():
         problems.add(0, "no row is in train. Write train in the split column of the pictures to learn from.")
@@ -210,13 +222,15 @@ def _make_split(root: Path, columns: _Columns, number: int, store: HashStore, pr
     import numpy as np
 
     mine = columns if (columns.splits == number).all() else columns.take(np.flatnonzero(columns.splits == number))
-    split, wrong = open_files(root, mine.names, mine.labels, paths=mine.paths, groups=mine.groups, store=store)
-    for row in _find_leading_out(os.fspath(root), split.paths):
+    outside = list(_find_leading_out(os.fspath(root), mine.names if mine.paths is None else mine.paths))
+    for row in outside:
+        path = (mine.paths or mine.names)[row]
         problems.add(
-            int(mine.lines[row]),
-            f"{show(split.paths[row])} is a link that leads out of the folder. Copy what it points to.",
+            int(mine.lines[row]), f"{show(path)} is a link that leads out of the folder. Copy what it points to."
         )
-    problems.stop()  # before any of them is opened
+    if outside:  # none of these is opened
+        mine = mine.take(np.setdiff1d(np.arange(len(mine.lines)), outside))
+    split, wrong = open_files(root, mine.names, mine.labels, paths=mine.paths, groups=mine.groups, store=store)
     for row, reason in wrong:
         hint = " Write / instead of \\." if "\\" in split.paths[row] else ""
         problems.add(int(mine.lines[row]), f"{show(split.paths[row])}: {reason}.{hint}")

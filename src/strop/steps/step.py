@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -115,6 +116,7 @@ class Step(Strict):
             run = Run(folder)
             self._write_config(run, data)  # the process may have died before it did
         else:
+            missing = [above for above in folder.parents if not above.exists()]
             run = runs.create(
                 folder,
                 id=folder.name,
@@ -139,6 +141,9 @@ class Step(Strict):
                 # Nothing of use came of it; left here, it would take the name from the corrected command.
                 if state == "new" and not (folder / "checkpoints").exists():
                     shutil.rmtree(folder)
+                    with suppress(OSError):  # another run may have come in meanwhile
+                        for above in missing:
+                            above.rmdir()
                 raise
             run.finish(result, seconds())
             ranks.from_first(lambda: "finished")
