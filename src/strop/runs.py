@@ -154,6 +154,11 @@ class Run:
         lines = [line for line in self.metrics() if line["epoch"] <= epochs]
         write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
 
+    def drop_drafts(self) -> None:
+        """Remove what a process left that was killed while it wrote; the caller holds the folder."""
+        for draft in self.folder.rglob(".*.draft"):
+            draft.unlink(missing_ok=True)
+
     def finish(self, result: dict, seconds: float) -> Run:
         """Write the result, mark the run complete, then drop what only resuming needs; the order is the promise."""
         write_json(self.folder / "result.json", result)

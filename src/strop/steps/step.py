@@ -129,6 +129,7 @@ class Step(Strict):
             )
             self._write_config(run, data)
         with runs.locked(folder), runs.stopwatch() as seconds:
+            run.drop_drafts()
             ranks.from_first(lambda: run.record)
             try:
                 result = self.run(run, parents, data)
