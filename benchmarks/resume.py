@@ -32,7 +32,7 @@ from strop.runs import Run
 from strop.steps.training import Training
 from strop.train import checkpoint
 
-CLASSES, TRAIN_PICTURES = ("a", "b", "c", "d"), 40
+CLASSES, TRAIN_PICTURES = ("a", "b", "c", "d"), 30
 CLOCK = {"seconds", "images_per_second"}
 COMMON = ["--validation", "20%", "--input-size", "32", "--batch-size", "16", "--lr", "0.01"]
 # Where the pictures come from ("aside": decoded by a thread while training goes on; "due": when they are due), and how.
@@ -88,7 +88,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--model", default="resnet18")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--save-seconds", type=float, default=0.5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -142,7 +142,7 @@ def kill_while_writing(child: int, run: Path, once: float, latest: int, chance: 
     """A little after the draft of a checkpoint appears, the first one or a later one. Whether it was killed."""
     left, seen, give_up = chance.randint(1, 3), set(), time.perf_counter() + 60
     while left and time.perf_counter() < give_up and len(Run(run).metrics()) < latest:
-        drafts = {path.name for path in (run / "checkpoints").glob(f".step-*.{child}.draft")} - seen
+        drafts = {path.name for path in (run / "checkpoints").glob(f".step-*.safetensors.{child}.draft")} - seen
         seen |= drafts
         left -= bool(drafts)
         if os.waitpid(child, os.WNOHANG) != (0, 0):
