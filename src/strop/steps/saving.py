@@ -110,6 +110,7 @@ class Checkpoints:
         """One sentence about where a resumed run would go on; the first process says it for all."""
         if not self._first:
             return ""
+        self.wait()
         found = checkpoint.newest(self.folder, lambda text: None)
         if found is None:
             return "There is no checkpoint yet."
