@@ -8,11 +8,17 @@ import torch
 from torch import nn
 
 from strop import models
+from strop.data.load import Loader, MemoryPictures
+from strop.data.parts import Parts
 from strop.errors import UserError
 from strop.models.stages import stages
 from strop.train import checkpoint
+from strop.train.fit import fit
+from strop.train.losses import losses
+from strop.train.objective import Supervised
 from strop.train.optim import clip_gradients, layer_scales, make_optimizer, make_schedule
 from strop.train.optimizers import optimizers
+from strop.train.schedules import schedules
 from strop.train.timm_optimizers import NAMES
 
 HAND_VALUES = {
@@ -302,3 +308,52 @@ def test_clipping(limit):
     for number, (parameter, old) in enumerate(zip(trained, before, strict=True), 1):
         expected = number * min(1, limit / norm)
         torch.testing.assert_close(old - parameter, torch.full_like(parameter, expected), rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_clipped_is_the_gradient_of_the_whole_batch():
+    """Computed in four chunks, a batch moves the weights as in one go; clipping each chunk would not."""
+
+    class Linear(nn.Linear):
+        def forward(self, images):
+            return super().forward(images.flatten(1).float() / 255)
+
+    ends = []
+    images = torch.randint(0, 256, (16, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pictures = MemoryPictures(images, torch.arange(16) % 3)
+    for chunks in (1, 4):
+        torch.manual_seed(0)
+        objective = Supervised(Linear(16, 3), losses.get("cross-entropy")())
+        optimizer = make_optimizer(objective, "sgd", lr=0.5, weight_decay=0.0)
+        clip_gradients(optimizer, 0.05)
+        loader = Loader(pictures, batch_size=8, seed=0, parts=Parts(accumulate=chunks))
+        list(fit(objective, loader, optimizer, epochs=3, schedule=lambda t: 1.0))
+        ends.append(objective.student.weight.detach())
+    torch.testing.assert_close(*ends)
+
+
+@pytest.mark.parametrize("name", schedules.names())
+@pytest.mark.parametrize("warmup", [0, 2, 9.5])
+def test_contract_schedules_stay_between_0_and_1(name, warmup):
+    """At every update of 10 epochs, and the peak is 1."""
+    factor = make_schedule(name, epochs=10, warmup=warmup)
+    values = [factor(update / 1000) for update in range(1000)]
+    assert all(0 <= value <= 1 for value in values)
+    assert max(values) == pytest.approx(1.0) and max(values) == values[round(100 * warmup)]
+
+
+@pytest.mark.parametrize("name", [name for name in optimizers.names() if name != "timm"])
+def test_contract_optimizers_descend_and_decay(name):
+    """With their defaults: down a bowl; and a weight without a gradient shrinks where it is decayed, and only there."""
+    net = nn.Linear(4, 1)
+    with torch.no_grad():
+        net.weight.fill_(2.0), net.bias.fill_(2.0)
+    optimizer = make_optimizer(net, name, lr=0.01, weight_decay=0.5)
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert (net.weight < 2.0).all() and (net.bias == 2.0).all()
+    for _ in range(300):
+        optimizer.zero_grad()
+        sum(p.square().sum() for p in net.parameters()).backward()
+        optimizer.step()
+    assert max(p.abs().max() for p in net.parameters()) < 0.5

@@ -134,7 +134,9 @@ class TrainingOptions(Step):
         None, gt=0, lt=1, description="moving average of the weights, e.g. 0.999; it is what is validated and kept"
     )
     sam: float | None = Field(None, gt=0, le=10, description="sharpness-aware minimisation, e.g. 0.05; costs double")
-    loss: part_of(losses) = Field("cross-entropy", validate_default=True, description="loss on the labels")
+    loss: part_of(losses) = Field(
+        "cross-entropy", validate_default=True, description="cross-entropy, bce, focal:gamma=2, ohem:share=0.9"
+    )
     class_weights: ClassWeights = Field("none", description="none, balanced, effective, or a table: cat=2,dog=0.5")
     sampling: Literal["uniform", "balanced"] = Field(
         "uniform", description="uniform: each picture once an epoch; balanced: each class equally often"

@@ -90,4 +90,4 @@ Augment = Annotated[
     PlainSerializer(lambda parts: [write_part(part) for part in parts]),
 ]
 
-ClassWeights = Annotated[str | dict[str, float], BeforeValidator(read_class_weights)]
+ClassWeights = Annotated[str | dict, BeforeValidator(read_class_weights)]
