@@ -39,6 +39,7 @@ MISTAKES = [
     ),
     ("not-finite", "train", "model: cnn3, lr: .inf", "D --model cnn3 --lr inf"),
     ("not-an-option", "train", "model: cnn3, sampling: ballanced", "D --model cnn3 --sampling ballanced"),
+    ("optimizer-of-timm", "train", "model: cnn3, optimizer: lion", "D --model cnn3 --optimizer lion"),
     ("unknown-optimizer", "train", "model: cnn3, optimizer: timm:lamp", "D --model cnn3 --optimizer timm:lamp"),
     (
         "warm-up",

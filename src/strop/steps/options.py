@@ -198,7 +198,8 @@ class TrainingOptions(Step):
             raise ValueError("warmup_epochs: says in epochs what warmup says as a share. Leave one out.")
         if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"warmup_epochs: {self.warmup_epochs:g} is not less than the {self.epochs} epochs of the training."
+                f"warmup_epochs: {self.warmup_epochs:g} is not less than the {self.epochs} epochs of the training. "
+                "Write less, or more epochs."
             )
         return self
 

@@ -12,6 +12,7 @@ from ..config import Part, part_of, write_part
 from ..errors import suggest
 from ..registry import Registry
 from ..train.optimizers import optimizers
+from ..train.timm_optimizers import NAMES
 from ..train.weights import read_class_weights
 
 
@@ -72,10 +73,10 @@ def _read_optimizer(value: Any) -> Part:
         [(name, options)] = value.items()
         if isinstance(name, str) and name.startswith("timm:") and isinstance(options, dict | None):
             value = {"timm": {"name": name.removeprefix("timm:"), **(options or {})}}
+    if name_of(value) in NAMES and name_of(value) not in optimizers.entries():
+        raise ValueError(f"'{name_of(value)}' is one of timm's. Write timm:{name_of(value)}.")
     part = _parse(optimizers, value)
     if part.name == "timm":
-        from ..train.timm_optimizers import NAMES
-
         written, known = f"timm:{part.options['name']}", [f"timm:{name}" for name in NAMES]
         if written not in known:
             raise ValueError(f"'{written}' is unknown. {suggest(written, known)}")
