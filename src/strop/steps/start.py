@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from .. import launch, models
 from ..data.geometry import RandomCrop
 from ..data.load import Pictures, pictures
 from ..errors import UserError
-from ..launch import here
+from ..launch import first_then_others, here
 from ..models.classifier import Classifier, Preprocess
 from ..runs import Run, read_json, write_json
 from ..train.precision import resolve_device, resolve_precision
@@ -42,7 +41,7 @@ def choose_device(run: Run, wanted: str) -> str:
     device, record = resolve_device(wanted), run.record
     if device == "cuda" and launch.processes() > 1:
         device = f"cuda:{launch.local_rank()}"
-    record["machine"]["device"] = device
+    record["machine"] |= {"device": device, "processes": launch.processes()}
     write_json(run.folder / "run.json", record)
     return device
 
@@ -57,13 +56,6 @@ def open_pictures(config: Any, run: Run, data: Any, preprocess: Preprocess) -> t
     if train.kind != kind:  # on a machine with another memory than the first's
         train = pictures(data, "train", source=kind, crop=crop, **how)
     return train, first_then_others(lambda: pictures(data, "val", **how)) if len(data.splits["val"]) else None
-
-
-def first_then_others(make: Callable[[], Any]) -> Any:
-    """What `make` gives here, after it was done in the first process: the others find what that one has cached."""
-    made: list = []
-    here().from_first(lambda: made.append(make()))
-    return made[0] if made else make()
 
 
 def resolve(run: Run, name: str, value: Any) -> Any:

@@ -99,10 +99,10 @@ class Step(Strict):
         if self.device.startswith("cuda") and not self.uses_device:
             raise UserError(f"--device {self.device}", f"{self.verb} runs on the CPU. Leave the option out.")
         runs.check_writable("out", Path(self.out) if self.out else Path(root))
-        parents = self.open_parents()
-        data = self.open_data(parents)
-        self.check(parents, data)
         ranks = self._meet()
+        parents = self.open_parents()
+        data = launch.first_then_others(lambda: self.open_data(parents))
+        self.check(parents, data)
         folder, state = ranks.from_first(lambda: self._place(Path(root), parents, data))
         folder = Path(folder)
         if state == "complete":

@@ -106,6 +106,7 @@ class Training:
             fast_small_maps(teacher) if teacher else nullcontext(),
         ):
             self.decision = Decision(stop, self.checkpoints)
+            here().wait_for_all()  # decoding all pictures takes one longer than another
             here().share([*self.objective.parameters(), *self.objective.buffers(), *self.average.values()])
             self._fit_finite()
             self.checkpoints.wait()

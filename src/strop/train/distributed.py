@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from ..errors import RunFailed, StropError, UserError
 from .checkpoint import Checkpoint
 
 LOOK_SECONDS = 0.05
+LEAVE_SECONDS = 5.0
 
 
 def join(*, device: str, timeout: float) -> Ranks:
@@ -57,8 +58,8 @@ def join(*, device: str, timeout: float) -> Ranks:
         # addresses of the dead one in it, and wait for them.
         store = dist.PrefixStore(f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
-    atexit.register(_leave)
     ranks = Ranks(rank, size, dist.PrefixStore("told", store))
+    atexit.register(_leave, ranks)
     launch.set_here(ranks)
     return ranks
 
@@ -100,6 +101,15 @@ class Ranks:
         if "code" in said:
             raise SystemExit(said["code"])
         return said["value"]
+
+    def wait_for_all(self) -> None:
+        """Wait, however long, until all have come here; what follows then is within the timeout."""
+        self.told += 1
+        name = str(self.told)
+        with _or_failed():
+            self.store.add(name, 1)
+            while self.store.add(name, 0) < self.size:
+                time.sleep(LOOK_SECONDS)
 
     def sum(self, tensors: list[Tensor], *, in_pairs: bool) -> None:
         """Replace tensors by their sums over the processes, the same bits in each of them.
@@ -191,6 +201,13 @@ def _or_failed() -> Iterator[None]:
         ) from error
 
 
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def _leave(ranks: Ranks) -> None:
+    """The first goes last where the others hear through it, and not through torchrun."""
+    if ranks.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        end = time.monotonic() + LEAVE_SECONDS
+        while ranks.store.add("left", 0) < ranks.size - 1 and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+    elif ranks.rank:
+        with suppress(RuntimeError):
+            ranks.store.add("left", 1)
+    dist.destroy_process_group()
