@@ -209,7 +209,7 @@ class Training:
             self._stop_if_asked(progress)
             self.objective.mode(train=False)
             weights = {f"net.{name}": tensor for name, tensor in self.average.items()}
-            return torch.func.functional_call(self.model, weights, (images.to(self.device),))
+            return torch.func.functional_call(self.model, weights, (images.to(self.device),), tie_weights=False)
 
         scores = evaluate(predict, self.val_loader, self.model.classes, ranks=here())
         if not math.isfinite(scores["loss"]):
