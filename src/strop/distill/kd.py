@@ -1,10 +1,10 @@
 """Knowledge distillation, with logit standardisation."""
 
 import torch.nn as nn
-import torch.nn.functional as F
 from torch import Tensor
 
 from . import losses
+from .softening import check_options, divergence, soften
 
 
 @losses.add("kd")
@@ -34,20 +34,9 @@ class KD(nn.Module):
         self, temperature: float = 4.0, standardize: bool = False, weight: float = 0.9, hard_weight: float = 0.1
     ):
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}; it must be above 0.")
-        if weight < 0 or hard_weight < 0:
-            raise ValueError(f"weight is {weight} and hard_weight {hard_weight}; neither may be negative.")
+        check_options(temperature=temperature, weight=weight, hard_weight=hard_weight)
         self.temperature, self.standardize = temperature, standardize
         self.weight, self.hard_weight = weight, hard_weight
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
-        if self.standardize:
-            student, teacher = _standardized(student), _standardized(teacher)
-        soft_student = F.log_softmax(student / self.temperature, dim=1)
-        soft_teacher = F.log_softmax(teacher / self.temperature, dim=1)
-        return self.temperature**2 * F.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)
-
-
-def _standardized(logits: Tensor) -> Tensor:
-    return (logits - logits.mean(1, keepdim=True)) / (logits.std(1, keepdim=True) + 1e-7)
+        return self.temperature**2 * divergence(*soften(student, teacher, self.temperature, self.standardize))
