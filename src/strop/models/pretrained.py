@@ -33,6 +33,12 @@ def head_names(model: nn.Module, num_classes: int) -> list[str]:
     return found or [name for name, module in modules.items() if _outputs(module) == num_classes][-1:]
 
 
+def head_places(model: nn.Module, num_classes: int) -> list[str]:
+    """The modules that are new for other classes: those that give the logits, or a head of several layers."""
+    whole = getattr(model, "whole_head", None)
+    return [whole] if whole else head_names(model, num_classes)
+
+
 def _outputs(module: nn.Module | None) -> int | None:
     if isinstance(module, nn.Linear):
         return module.out_features
@@ -84,12 +90,11 @@ def load_tensors(
     """
     tensors = resize_positions(tensors, model)
     wanted = model.state_dict()
-    heads = [f"{name}.{part}" for name in head_names(model, num_classes) for part in ("weight", "bias")]
-    fresh = [n for n in heads if n in wanted and new_head or _has_other_classes(tensors.get(n), wanted.get(n))]
-    whole = f"{getattr(model, 'whole_head', None)}."  # a head of another form, which stays fresh as a whole
-    if {name for name in wanted if name.startswith(whole)} != {name for name in tensors if name.startswith(whole)}:
-        fresh = [name for name in wanted if name.startswith(whole)]
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(whole)}
+    places = tuple(f"{place}." for place in head_places(model, num_classes))
+    heads = [name for name in wanted if name.startswith(places)]
+    fresh = [n for n in heads if new_head or _has_other_classes(tensors.get(n), wanted.get(n))]
+    if getattr(model, "whole_head", None) and (fresh or {n for n in tensors if n.startswith(places)} != set(heads)):
+        fresh, tensors = heads, {name: tensor for name, tensor in tensors.items() if not name.startswith(places)}
     tensors = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     # Old files lack these counters; torch fills them in itself.
     missing = [n for n in wanted if n not in tensors and n not in fresh and not n.endswith(".num_batches_tracked")]

@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterator
 
 from torch import nn
 
-from .pretrained import head_names
+from .pretrained import head_places
 
 # Module paths at which a stage begins; what lies before the first of them is the stem.
 BEGINNINGS = {
@@ -74,8 +74,7 @@ def count_stages(net: nn.Module, num_classes: int) -> dict[str, int]:
 
 def stage_of_tensors(net: nn.Module, num_classes: int) -> dict[str, str]:
     """The stage of each parameter and each buffer, by name, in the order of the stages."""
-    whole = getattr(net, "whole_head", None)
-    heads = tuple(f"{name}." for name in ([whole] if whole else head_names(net, num_classes)))
+    heads = tuple(f"{name}." for name in head_places(net, num_classes))
     groups = _groups_of_timm(net, heads) or _groups_from(net, _beginnings(net))
     numbers = sorted({groups[name] for name, _ in net.named_parameters() if not name.startswith(heads)})
     first = 0 if 0 in numbers else 1
