@@ -117,7 +117,7 @@ def compare(
         if done == kills:
             assert end(child) == 0
             break
-        latest = options.epochs - 1
+        latest = 1 + (options.epochs - 2) * done // max(kills - 1, 1)  # so that the kills spread over the training
         if not (kill_while_writing if done % 2 else kill_any_time)(child, run, once, latest, chance):
             raise SystemExit(f"{source}: ended before its kill number {done + 1}; take more --epochs")
         done += 1

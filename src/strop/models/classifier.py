@@ -50,6 +50,8 @@ class Classifier(nn.Module):
         Returns: (B, K) logits.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(self, net: nn.Module, preprocess: Preprocess, classes: tuple[str, ...]):
         super().__init__()
         self.net, self.preprocess, self.classes = net, preprocess, tuple(classes)
@@ -73,7 +75,7 @@ class Classifier(nn.Module):
         images = torch.addcmul(self.shift, images.float(), self.scale)
         if images.shape[-1] != size:
             images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
-        return images.contiguous(memory_format=torch.channels_last)
+        return images.contiguous(memory_format=self.memory_format)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.net(self.normalize(images))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, field_validator, model_validator
 
 from ..augment import PRESETS
 from ..config import Strict, part_of
@@ -91,6 +91,23 @@ def _read_data(value: Any) -> Any:
 DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
 
 
+def _read_batch_size(value: Any) -> int | str:
+    if value == "auto":
+        return value
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is neither auto nor a whole number. Write for example 128.") from None
+    if not 2 <= number <= 65_536:
+        raise ValueError(f"{number} is out of range. Write 2 to 65536, or auto.")
+    return number
+
+
+def _read_switch(value: Any) -> Any:
+    """YAML has true and false of its own."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 class TrainingOptions(Step):
     """How to train; the defaults suit a small set on a CPU."""
 
@@ -98,7 +115,9 @@ class TrainingOptions(Step):
     many_devices: ClassVar[bool] = True
 
     epochs: int = Field(12, ge=1, le=10_000, description="passes over the training pictures")
-    batch_size: int = Field(128, ge=2, le=65_536, description="pictures an update")
+    batch_size: Annotated[int | str, PlainValidator(_read_batch_size)] = Field(
+        128, description="pictures an update; auto: as many as fit into memory, at most 1024, found once"
+    )
     accumulate: int = Field(
         1, ge=1, le=1024, description="compute each batch in so many chunks, one after the other, in less memory"
     )
@@ -152,7 +171,11 @@ class TrainingOptions(Step):
         None, gt=0, le=1, description="random-resized crops of at least this share of a picture (0.08 for ImageNet)"
     )
     cache_gb: float = Field(20, ge=0, description="disk space for decoded pictures that do not fit into memory")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto, fp32 or bf16")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto, fp32, bf16 or fp16")
+    channels_last: Annotated[Literal["auto", "true", "false"], BeforeValidator(_read_switch)] = Field(
+        "auto", description="layout of pictures in memory; auto: channels last where the network convolves"
+    )
+    compile: bool = Field(False, description="train through torch.compile; slow to start, and other last bits")
     patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
     on_nan: Literal["stop", "rollback"] = Field(
         "stop", description="loss not finite: stop, or rollback an epoch and halve the learning rate, up to 3 times"

@@ -7,6 +7,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import torch
+
 from ..errors import RunFailed, UserError
 from ..launch import here
 from ..train import checkpoint
@@ -115,3 +117,18 @@ class Checkpoints:
         if found is None:
             return "There is no checkpoint yet."
         return f"The last good checkpoint is that of step {found.step}, in {self.folder}."
+
+
+def bytes_of_checkpoint(
+    objective: torch.nn.Module, optimizer: torch.optim.Optimizer, weights: dict[str, torch.Tensor]
+) -> int:
+    """About: the objective, the best weights and their average, and at most two moments of every weight."""
+    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments = 1 if isinstance(optimizer, torch.optim.SGD) else 2
+    kept = [*objective.state_dict().values(), *weights.values(), *weights.values()]
+    return sum(tensor.nbytes for tensor in kept) + moments * sum(weight.nbytes for weight in moved)
+
+
+def all_finite(tensors: dict[str, torch.Tensor]) -> bool:
+    floats = [tensor for tensor in tensors.values() if tensor.is_floating_point()]
+    return all(bool(tensor.isfinite().all()) for tensor in floats)

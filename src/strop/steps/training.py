@@ -24,19 +24,20 @@ from ..train.ema import start_average
 from ..train.environment import differences, environment
 from ..train.fit import Progress
 from ..train.precision import make_autocast
+from ..train.scaling import make_scaling
 from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
+from .computing import FEW_UPDATES, compiled, lay_out, naming_what_fits, resolve_batch_size
 from .epochs import Best, Clock, Journal, bar, peak_memory
 from .many import Decision, make_parts
 from .objective import make_objective
 from .optimizing import after_update_of, loop_of, optimizer_of, schedule_of
 from .options import TrainingOptions
 from .parts import split_mixing
-from .saving import Checkpoints
+from .saving import Checkpoints, all_finite, bytes_of_checkpoint
 from .step import log
 
 EVALUATION_BATCH = 256
-FEW_UPDATES = 8
 MOST_ROLLBACKS = 3
 
 
@@ -47,7 +48,7 @@ class Training:
         model: trained in place; holds the best epoch's weights at the end.
         teacher: frozen classifier, or None.
         train, val: pictures; `val` may be None, the last epoch then counts as the best.
-        precision: "bf16" or "fp32", resolved.
+        precision: "bf16", "fp16" or "fp32", resolved.
     """
 
     def __init__(
@@ -62,9 +63,14 @@ class Training:
         device: str,
         precision: str,
     ):
-        self.run, self.model, self.options = run, model.to(device, memory_format=torch.channels_last), options
+        self.run, self.model = run, model.to(device)
+        lay_out(self.model, run, options.channels_last)
         self.device, self.precision = device, precision
+        self.autocast, self.scaling = make_autocast(precision, device), make_scaling(precision, device)
         self.objective = make_objective(self.model, options, teacher.to(device) if teacher else None, train.labels)
+        shape = model.preprocess.shape
+        self.options = options = resolve_batch_size(run, options, self.objective, shape, self.autocast, len(train))
+        self.naming_what_fits = partial(naming_what_fits, self.objective, options, shape, self.autocast)
         augment = compose([(part.name, part.options) for part in split_mixing(options.augment)[0]])
         self.train_loader = Loader(
             train,
@@ -83,7 +89,12 @@ class Training:
             keep=options.keep,
         )
         self.journal = Journal(run, epochs=options.epochs, device=device, tensorboard=options.tensorboard)
-        self.environment = environment(device=device, precision=precision, processes=self.train_loader.parts.ranks)
+        self.environment = environment(
+            device=device,
+            precision=precision,
+            compiled=options.compile,
+            processes=self.train_loader.parts.ranks,
+        )
         self.decision = Decision(StopRequest(), self.checkpoints)
         self.average = start_average(self.model.net) if options.ema else {}
         self.best, self.best_state = Best(), {}
@@ -96,14 +107,16 @@ class Training:
         """Train to the end, resuming where a checkpoint lies; returns the `training` block of result.json."""
         if len(self.train_loader) < FEW_UPDATES:
             log.warning("  only %d updates an epoch: try a smaller --batch-size", len(self.train_loader))
-        self.checkpoints.check_room(self._bytes_of_checkpoint())
+        self.checkpoints.check_room(bytes_of_checkpoint(self.objective, self.optimizer, self._weights()))
         teacher = getattr(self.objective, "_teacher", None)
         with (
             closing(self.checkpoints),
             closing(self.journal),
             stop_on_signal() as stop,
-            fast_small_maps(self.model),
+            fast_small_maps(self.model) if not self.options.compile else nullcontext(),
             fast_small_maps(teacher) if teacher else nullcontext(),
+            compiled(self.model.net, self.options.compile),
+            self.naming_what_fits(),
         ):
             self.decision = Decision(stop, self.checkpoints)
             here().wait_for_all()  # decoding all pictures takes one longer than another
@@ -138,7 +151,8 @@ class Training:
                 seed=self.options.seed,
                 start=start,
                 sums=sums,
-                precision=make_autocast(self.precision, self.device),
+                precision=self.autocast,
+                scaling=self.scaling,
                 after_update=after_update_of(self.options, self.model.net, self.average, start),
                 save_now=lambda: show() or self.decision.settle(),
                 ranks=here(),
@@ -236,6 +250,7 @@ class Training:
             "losses": self.losses,
             "rollbacks": self.rollbacks,
             "lr": progress.lr,
+            "scaler": self.scaling.state(),
             "environment": self.environment,
         }
         more = {f"best.{name}": tensor for name, tensor in self.best_state.items()}
@@ -267,6 +282,7 @@ class Training:
         self.seen_before = int(sums["seen"].sum()) if sums else 0
         self.best = Best(**found.facts["best"])
         self.seconds, self.losses = found.facts["seconds"], found.facts["losses"]
+        self.scaling.restore(found.facts["scaler"])
         self.rollbacks = found.facts["rollbacks"] if rollbacks is None else rollbacks
         self.best_state = checkpoint.under(found.tensors, "best.")
         for name, tensor in checkpoint.under(found.tensors, "ema.").items():
@@ -304,14 +320,6 @@ class Training:
         log.warning("  going on after epoch %d with %g of the learning rate", epoch, 0.5 ** len(self.rollbacks))
         return found.step, sums
 
-    def _bytes_of_checkpoint(self) -> int:
-        """About: the objective, the best weights, their average, and at most two moments of every weight."""
-        states = [self.objective.state_dict(), self.model.net.state_dict(), self.average]
-        weights = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        moments = 1 if isinstance(self.optimizer, torch.optim.SGD) else 2
-        sizes = [tensor.nbytes for state in states for tensor in state.values()]
-        return sum(sizes) + moments * sum(weight.nbytes for weight in weights)
-
     def _finish(self) -> dict:
         """Keep the last weights beside the best, and put the best into the model."""
         folder = self.run.checkpoints
@@ -334,11 +342,6 @@ class Training:
             **({"stopped_early": True} if len(self.losses) < self.options.epochs else {}),
             **({"rollbacks": self.rollbacks} if self.rollbacks else {}),
         }
-
-
-def all_finite(tensors: dict[str, torch.Tensor]) -> bool:
-    floats = [tensor for tensor in tensors.values() if tensor.is_floating_point()]
-    return all(bool(tensor.isfinite().all()) for tensor in floats)
 
 
 def evaluation_loader(pictures: Pictures) -> Loader:

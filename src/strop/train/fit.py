@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import NotFinite
 from ..launch import ALONE
 from .gradient import batch_gradient
+from .scaling import UNSCALED, Unscaled
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def fit(
     start: int = 0,
     sums: dict[str, Tensor] | None = None,
     precision: Callable[[], AbstractContextManager] = nullcontext,
+    scaling: Unscaled = UNSCALED,
     after_update: Callable[[float], None] | None = None,
     save_now: Callable[[], bool] = lambda: False,
     ranks=ALONE,
@@ -63,6 +65,7 @@ def fit(
         schedule: the factor on the learning rate at a point of training in [0, 1).
         start: updates already done; `sums` belong to the epoch it lies in.
         precision: makes the context of the forward pass, e.g. autocast.
+        scaling: of the gradients, for float16.
         after_update: the second seam, called with the learning rate after every update.
         save_now: asked after every update; true makes the loop yield.
         ranks: the processes that train together, from `launch.here`; each runs this loop on its part of the batches.
@@ -87,11 +90,12 @@ def fit(
                 group["lr"] = lr * factor
             objective.mode(train=True)
             cut = loader.cut(step - epoch * per_epoch)
-            loss = batch_gradient(objective, batch, cut, seed=seed, step=step, precision=precision, ranks=ranks)
+            how = {"precision": precision, "backward": scaling.backward, "ranks": ranks}
+            loss = batch_gradient(objective, batch, cut, seed=seed, step=step, **how)
             mean = loss.total / loss.weight
             if not torch.isfinite(mean):
                 raise NotFinite(f"the loss is {mean.item()}", step=step, epoch=epoch + 1, lr=base[0] * factor)
-            optimizer.step()
+            scaling.step(optimizer)
             if after_update:
                 after_update(base[0] * factor)
             for name, part in loss.parts.items():

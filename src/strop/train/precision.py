@@ -23,14 +23,14 @@ def resolve_device(name: str) -> str:
 
 
 def resolve_precision(wanted: str, model: nn.Module, device: str) -> str:
-    """`auto` is bf16 where the processor multiplies it in hardware and the model is not depthwise.
+    """`auto` is bf16 where the processor multiplies it in hardware and the model is not depthwise; fp16 on older GPUs.
 
     Depthwise networks were measured slower in bf16 than in float32 on CPUs (docs/log.md).
     """
     if wanted != "auto":
         return wanted
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     depthwise = any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
     return "bf16" if _cpu_has_bf16() and not depthwise else "fp32"
 
@@ -41,7 +41,8 @@ def _cpu_has_bf16() -> bool:
 
 
 def make_autocast(precision: str, device: str) -> Callable[[], AbstractContextManager]:
-    """The context of a forward pass in `precision` ("bf16" or "fp32")."""
+    """The context of a forward pass in `precision` ("bf16", "fp16" or "fp32")."""
     if precision == "fp32":
         return nullcontext
-    return partial(torch.autocast, torch.device(device).type, dtype=torch.bfloat16)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return partial(torch.autocast, torch.device(device).type, dtype=dtype)

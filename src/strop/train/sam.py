@@ -13,6 +13,7 @@ from ..errors import NotFinite
 from ..launch import ALONE
 from .fit import Progress
 from .gradient import batch_gradient
+from .scaling import UNSCALED, Unscaled
 
 
 def fit_flat(
@@ -27,6 +28,7 @@ def fit_flat(
     start: int = 0,
     sums: dict[str, Tensor] | None = None,
     precision: Callable[[], AbstractContextManager] = nullcontext,
+    scaling: Unscaled = UNSCALED,
     after_update: Callable[[float], None] | None = None,
     save_now: Callable[[], bool] = lambda: False,
     ranks=ALONE,
@@ -59,7 +61,8 @@ def fit_flat(
                 group["lr"] = lr * factor
             objective.mode(train=True)
             cut = loader.cut(step - epoch * per_epoch)
-            gradient = partial(batch_gradient, seed=seed, step=step, precision=precision, ranks=ranks)
+            how = {"precision": precision, "backward": scaling.backward, "ranks": ranks}
+            gradient = partial(batch_gradient, seed=seed, step=step, **how)
             loss = gradient(objective, batch, cut)
             mean = loss.total / loss.weight
             if not torch.isfinite(mean):
@@ -67,7 +70,7 @@ def fit_flat(
             before = _climb(objective, rho)
             gradient(objective, batch, cut)
             _write(before)
-            optimizer.step()
+            scaling.step(optimizer)
             if after_update:
                 after_update(base[0] * factor)
             for name, part in loss.parts.items():
