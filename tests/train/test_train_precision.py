@@ -42,16 +42,16 @@ def test_what_counts_as_hardware(monkeypatch, abilities, old_name, expected):
 
 @pytest.mark.parametrize("in_hardware", [True, False])
 def test_on_a_gpu(monkeypatch, in_hardware):
-    """A GPU that only emulates bf16 trains in float32."""
+    """A GPU that only emulates bf16 trains in float16, with scaled gradients."""
 
     def supported(including_emulation=True):
         return in_hardware or including_emulation
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert resolve_precision("auto", PLAIN, "cuda:0") == ("bf16" if in_hardware else "fp32")
+    assert resolve_precision("auto", PLAIN, "cuda:0") == ("bf16" if in_hardware else "fp16")
 
 
-@pytest.mark.parametrize("wanted", ["fp32", "bf16"])
+@pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])
 def test_a_wish_is_kept(monkeypatch, wanted):
     """Whatever the machine can do."""
     for has_bf16 in (True, False):
