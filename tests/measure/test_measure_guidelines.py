@@ -10,11 +10,12 @@ from torch import nn
 from strop.measure.guidelines import TITLES, branches, element_wise, grouped, guidelines, unequal_channels
 from strop.measure.layers import blocks, outermost
 from strop.measure.recording import record
+from strop.models import build
 
 
-def costs(name: str) -> dict[str, dict]:
+def costs(name: str, **options) -> dict[str, dict]:
     with torch.device("meta"):
-        net = torchvision.models.get_model(name, weights=None)
+        net = build(name, num_classes=1000, input_size=224, **options)
     inside = set(blocks(net))
     found = guidelines(record(net, (3, 224, 224)), lambda path: outermost(path, inside))
     return {row["guideline"]: row for row in found}
@@ -109,3 +110,13 @@ def test_networks_that_are_known_for_it():
         assert row["title"] == TITLES[row["guideline"]]
         assert row["bytes"] == sum(finding["bytes"] for finding in row["findings"])
         assert [f["bytes"] for f in row["findings"]] == sorted((f["bytes"] for f in row["findings"]), reverse=True)
+
+
+def test_shufflenets():
+    """V1 has two grouped 1x1 layers in each of 16 units, but for the first, which reads the 24 channels of the stem:
+    31; and additions. V2 has neither. More groups cost more."""
+    first, second = costs("shufflenet_v1", groups=3), costs("shufflenet_v2")
+    assert len(first["G2"]["findings"]) == 31 and second["G2"]["findings"] == []
+    assert "addition" in {finding["where"] for finding in first["G4"]["findings"]}
+    assert "addition" not in {finding["where"] for finding in second["G4"]["findings"]}
+    assert costs("shufflenet_v1", groups=8)["G2"]["share"] > first["G2"]["share"]

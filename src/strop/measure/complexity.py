@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,18 +41,25 @@ def complexity(model: nn.Module, input_size: tuple[int, int, int]) -> dict:
 
 def count_macs(model: nn.Module, input_size: tuple[int, int, int]) -> int:
     """The multiply-accumulates of `model` for one picture of `input_size` (C, H, W)."""
+    return followed(model, lambda double, device: _count(double, torch.zeros(1, *input_size, device=device)))
+
+
+def followed(model: nn.Module, run: Callable[[nn.Module, str], Any]) -> Any:
+    """What `run(copy of the model in eval mode, device)` gives: on "meta", without storage, or else on the CPU.
+
+    A model whose path depends on values, or that has an operator without a shape rule, has to compute.
+    """
     try:
-        return _count(copy.deepcopy(model).to("meta"), torch.empty(1, *input_size, device="meta"))
+        return run(copy.deepcopy(model).to("meta").eval(), "meta")
     except (NotImplementedError, RuntimeError):
         if any(parameter.is_meta for parameter in model.parameters()):
             raise
-        # A model whose path depends on values, or an operator without a shape rule, has to compute.
-        return _count(copy.deepcopy(model).cpu().float(), torch.zeros(1, *input_size))
+        return run(copy.deepcopy(model).cpu().float().eval(), "cpu")
 
 
 def _count(model: nn.Module, pictures: torch.Tensor) -> int:
     # With gradients wanted, attention can't take its fused inference path, which hides from the counter.
-    for parameter in model.eval().parameters():
+    for parameter in model.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     with torch.enable_grad(), FlopCounterMode(display=False) as counter:
         model(pictures)

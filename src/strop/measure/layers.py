@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .complexity import followed
 from .receptive import Field
-from .recording import Call, Operation, Recording, followed
+from .recording import Call, Operation, Recording
 
 MEMORY_ACCESS = "float32 bytes of activations read and written and of weights read, one picture"
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -5,9 +5,8 @@ Modules alone do not show the additions of shortcuts, concatenations and shuffle
 
 from __future__ import annotations
 
-import copy
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from .complexity import followed
 from .receptive import Field, Fields
 
 KINDS = {
@@ -122,16 +122,6 @@ def record(model: nn.Module, input_size: tuple[int, int, int]) -> Recording:
         ['convolution', 'relu']
     """
     return followed(model, lambda double, place: _record(double, torch.zeros(1, *input_size, device=place)))
-
-
-def followed(model: nn.Module, run: Callable[[nn.Module, str], Any]) -> Any:
-    """`run(copy of the model in eval mode, device)`: without storage where shapes show the way, else on the CPU."""
-    try:
-        return run(copy.deepcopy(model).to("meta").eval(), "meta")
-    except (NotImplementedError, RuntimeError):
-        if any(parameter.is_meta for parameter in model.parameters()):
-            raise
-        return run(copy.deepcopy(model).cpu().float().eval(), "cpu")
 
 
 def _record(model: nn.Module, picture: Tensor) -> Recording:

@@ -64,10 +64,10 @@ def _wrap(line: str, width: int) -> str:
 def head(info: Mapping[str, Any]) -> Iterator[str]:
     """What was looked at, and its two figures."""
     sizes = "x".join(map(str, info["input_size"]))
-    yield f"{info['model']}: {sizes} pixels, {info['classes']:,} classes"
-    if "macs" in info:
-        yield f"{info['parameters']:,} parameters, {info['macs']:,} MACs"
-        yield f"MACs: {info['macs_convention']}"
+    name = f"{info['run']} ({info['model']})" if info["run"] else info["model"]
+    yield f"{name}: {sizes} pixels, {info['classes']:,} classes"
+    yield f"{info['parameters']:,} parameters, {info['macs']:,} MACs"
+    yield f"MACs: {info['macs_convention']}"
 
 
 def layer_columns(info: Mapping[str, Any], width: int) -> list[Column]:
@@ -106,7 +106,11 @@ def _counts(values: Sequence[int], total: int) -> list[str]:
 
 
 def _scaled(values: Sequence[int], total: int) -> list[str]:
-    return [significant(value / 1e6) if value else DASH for value in [*values, total]]
+    return [_millions(value) for value in [*values, total]]
+
+
+def _millions(value: int) -> str:
+    return DASH if not value else "<0.001" if value < 1000 else significant(value / 1e6)
 
 
 def _field(field: list[int] | str | None) -> str:

@@ -92,11 +92,23 @@ class Info(Strict):
             check_new_file("diagram", Path(self.diagram))
         if self.out is not None:
             check_new_folder("out", Path(self.out))
-        if self.weights and not Path(self.subject).is_dir():
+        if self.weights and not self._is_run():
             raise UserError("--weights", f"'{self.subject}' is no run: its weights are drawn at random. Give a run.")
 
     def _open(self) -> Subject:
-        return self._open_run(Run.open(self.subject)) if Path(self.subject).is_dir() else self._build()
+        return self._open_run(Run.open(self.subject)) if self._is_run() else self._build()
+
+    def _is_run(self) -> bool:
+        """A run folder wins over a network of its name; another folder does not."""
+        from ..models import resolve
+
+        folder = Path(self.subject)
+        if not folder.is_dir() or (folder / "run.json").is_file():
+            return folder.is_dir()
+        try:
+            return not resolve(self.subject)
+        except UserError:
+            return True  # neither; said as of a run
 
     def _open_run(self, run: Run) -> Subject:
         from .step import require_model
