@@ -38,7 +38,17 @@ def save(folder: Path, model: Classifier, builder: dict[str, Any]) -> dict:
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
     write_whole(folder / "model.safetensors", safetensors.torch.save(tensors))
-    description = {
+    description = describe(model, builder) | {
+        "golden": golden_output(model),
+        "tensors": file_hash(folder / "model.safetensors"),
+    }
+    write_json(folder / "model.json", description)
+    return description
+
+
+def describe(model: Classifier, builder: dict[str, Any]) -> dict:
+    """How to rebuild the network around its tensors: model.json without what depends on their values."""
+    return {
         "format": 1,
         "builder": builder,
         "attributes": _changed_attributes(model.net, _blank(builder)),
@@ -50,11 +60,7 @@ def save(folder: Path, model: Classifier, builder: dict[str, Any]) -> dict:
             "alpha": model.preprocess.alpha,
         },
         "classes": list(model.classes),
-        "golden": golden_output(model),
-        "tensors": file_hash(folder / "model.safetensors"),
     }
-    write_json(folder / "model.json", description)
-    return description
 
 
 def load(folder: str | os.PathLike, *, verify: bool = True) -> Classifier:

@@ -307,3 +307,45 @@ def test_sigterm_within_ten_seconds(shapes, tmp_path):
     _, err = process.communicate(timeout=10)
     assert process.returncode == 143, err
     assert metrics.is_file() and list((tmp_path / "runs" / "cnn3" / "checkpoints").glob("*.json"))
+
+
+@pytest.fixture
+def half_done(shapes, strop, monkeypatch):
+    """FAST, cut off in its third epoch."""
+    with monkeypatch.context() as patch:
+        save = training.Training._save
+
+        def save_and_cut(self, progress, **more):
+            save(self, progress, **more)
+            if progress.step == 27:
+                self.checkpoints.wait()
+                raise KeyboardInterrupt
+
+        patch.setattr(training.Training, "_save", save_and_cut)
+        assert strop("train", shapes, *FAST, "--save-minutes", 0).code == 130
+
+
+def test_the_best_of_an_unfinished_run_is_exported_and_says_so(half_done, strop, tmp_path, read, shapes, same_as_whole):
+    """A model folder of its own, measured as the epoch was; the training then goes on untouched."""
+    refused = strop("export", "runs/cnn3")
+    assert refused.code == 2 and "train is unfinished here" in refused.err
+    exported = strop("export", "runs/cnn3", "--unfinished")
+    assert exported.code == 0, exported.err
+    [taken] = (tmp_path / "runs").glob("cnn3-epoch-?")
+    epoch = int(taken.name[-1])
+    line = Run(tmp_path / "runs" / "cnn3").metrics()[epoch - 1]
+    assert read(taken, "result.json")["measured"][0]["accuracy"] == line["val"]["accuracy"]
+    card = (tmp_path / "runs" / f"{taken.name}-export" / "README.md").read_text()
+    assert f"unfinished (epoch {epoch})" in card
+    assert strop("train", shapes, *FAST).code == 0
+    same_as_whole(tmp_path / "runs" / "cnn3")
+    finished = strop("export", "runs/cnn3", "--unfinished")
+    assert finished.code == 2 and "is finished. Leave --unfinished out" in finished.err
+
+
+def test_drafts_of_a_killed_process_are_removed(half_done, strop, tmp_path, shapes):
+    """kill -9 inside a write leaves a draft as large as a checkpoint; going on removes it."""
+    draft = tmp_path / "runs" / "cnn3" / "checkpoints" / ".step-00000028.safetensors.123.draft"
+    draft.write_bytes(b"half")
+    assert strop("train", shapes, *FAST).code == 0
+    assert not draft.exists()

@@ -24,10 +24,20 @@ class Export(Step):
     parent: RunReference = Field(description="run of train, prune or quantize")
     data: str | None = Field(None, description=MOVED)
     format: Literal["onnx"] = Field("onnx", description="onnx")
+    unfinished: bool = Field(False, description="the best epoch so far of a training that is not finished")
     split: Literal["val", "test"] | None = Field(None, description="pictures for the evidence (default: test, if any)")
 
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-export"
+
+    def open_parents(self) -> dict[str, Run]:
+        if not self.unfinished:
+            return super().open_parents()
+        from pathlib import Path
+
+        from .unfinished import best_so_far
+
+        return {"parent": best_so_far(Path(self.parent))}
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         verb = parents["parent"].record["verb"]

@@ -62,6 +62,7 @@ class Prune(TrainingOptions):
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import choose_device, open_pictures, resolve
         from .training import Training, evaluation_loader
+        from .unfinished import note_model
 
         parent = parents["parent"]
         description = read_json(parent.folder / "model.json")
@@ -89,6 +90,7 @@ class Prune(TrainingOptions):
         device = choose_device(run, self.device)
         precision = resolve(run, "precision", resolve_precision(self.precision, model.net, device))
         teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None
+        note_model(run, model, builder)
         training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
         facts = training.to_best()
         artifact.save(run.folder, model, builder)

@@ -140,7 +140,7 @@ class Step(Strict):
                 raise RunFailed(f"{describe_failure(error, folder)} The same command goes on.") from error
             except (UserError, GateFailed):
                 # Nothing of use came of it; left here, it would take the name from the corrected command.
-                if state == "new" and not (folder / "checkpoints").exists():
+                if state == "new" and not any((folder / "checkpoints").rglob("step-*")):
                     shutil.rmtree(folder)
                     with suppress(OSError):  # another run may have come in meanwhile
                         for above in missing:

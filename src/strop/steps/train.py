@@ -120,9 +120,11 @@ class Train(TrainingOptions):
         from .phases import train_once, train_phases
         from .results import describe_model, describe_training, measure_best_and_last
         from .start import open_pictures, resolve_rate, start_model
+        from .unfinished import note_model
 
         tell_audit(data)
         model, builder, precision, device = start_model(self, run, parents, data)
+        note_model(run, model, builder)
         train, val = open_pictures(self, run, data, model.preprocess)
         teacher = artifact.load(parents["teacher"]) if "teacher" in parents else None
         log.info(
