@@ -80,7 +80,7 @@ class ResNetCifar(nn.Module):
         super().__init__()
         if shortcut not in SHORTCUTS:
             raise UserError(
-                f"model resnet{depth}", f"shortcut: '{shortcut}' is no option. {suggest(shortcut, SHORTCUTS)}"
+                f"model resnet{depth}", f"shortcut: '{shortcut}' is not an option. {suggest(shortcut, SHORTCUTS)}"
             )
         blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(in_chans, WIDTHS[0], kernel_size=3, padding=1, bias=False)
