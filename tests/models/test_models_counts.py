@@ -40,6 +40,7 @@ MODELS = {
     "squeezenet1_1": torchvision.models.squeezenet1_1,
     "vgg11_bn": small_vgg,
     "cnn3": lambda: build("cnn3", num_classes=10),
+    "shufflenet_v2": lambda: build("shufflenet_v2", num_classes=10, se=True),
     "test_vit": lambda: build("timm:test_vit", num_classes=10, input_size=64),
 }
 

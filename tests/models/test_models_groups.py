@@ -178,13 +178,70 @@ def test_prunable_models_pass_the_check(name):
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("build_it", "size"), [(torchvision.models.shufflenet_v2_x0_5, 64), (torchvision.models.swin_t, 224)]
-)
-def test_models_beyond_the_library_are_refused_with_the_reason(build_it, size):
-    """Channel shuffles and rolled windows."""
+class _Shuffled(nn.Module):
+    """A ShuffleNetV2 that goes by another name."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torchvision.models.shufflenet_v2_x0_5(num_classes=10)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_mixtures_beyond_the_library_are_refused_with_the_reason():
+    """A channel shuffle that nobody says how to take apart."""
     with pytest.raises(UserError, match="can't be pruned: the way its channels are mixed can't be followed"):
-        check_prunable(build_it(num_classes=10), torch.zeros(1, 3, size, size))
+        check_prunable(_Shuffled(), PICTURES)
+
+
+def small_swin():
+    """torchvision's, with a hidden layer of 4 C in each block."""
+    sizes = {"patch_size": [4, 4], "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": [4, 4]}
+    return torchvision.models.SwinTransformer(**sizes, num_classes=10)
+
+
+def small_vit():
+    """torchvision's, whose attention and residual sums keep their width; its head is zero when fresh."""
+    sizes = {"image_size": 64, "patch_size": 32, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 48}
+    model = torchvision.models.VisionTransformer(**sizes, num_classes=10)
+    nn.init.normal_(model.heads.head.weight)
+    return model
+
+
+TIMM_SWIN = {"embed_dim": 32, "depths": (1, 1), "num_heads": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("make_it", "first", "count"),
+    [
+        (lambda: build("shufflenet_v2", num_classes=10), ("stage2.0.branch2.0", 58), 17),  # 16 units, the last layer
+        (lambda: build("shufflenet_v2", num_classes=10, se=True, head="hidden"), ("stage2.0.branch2.0", 58), 34),
+        (lambda: build("tv:shufflenet_v2_x0_5", num_classes=10), ("stage2.0.branch2.0", 24), 17),
+        (small_swin, ("features.1.0.mlp.0", 96), 4),
+        (
+            lambda: build("timm:swin_base_patch4_window7_224", num_classes=10, input_size=64, **TIMM_SWIN),
+            ("layers.0.blocks.0.mlp.fc1", 128),
+            2,
+        ),
+        (small_vit, ("encoder.layers.encoder_layer_0.mlp.0", 48), 2),
+    ],
+)
+@torch.no_grad()
+def test_shuffled_and_rolled_networks_are_taken_apart(make_it, first, count):
+    """Within a branch or a block channels can go; what is shuffled or rolled keeps its width. Cut equals silenced."""
+    torch.manual_seed(0)
+    model = make_it().eval()
+    groups = channel_groups(model, PICTURES)
+    assert ((groups[0].name, groups[0].width), len(groups)) == (first, count)
+    removed = draw(groups)
+    cut, silent = copy.deepcopy(model), copy.deepcopy(model)
+    remove(cut, groups, removed)
+    silence(silent, groups, removed)
+    assert relative_difference(cut(PICTURES), silent(PICTURES)) < 1e-5
+    assert not torch.equal(cut(PICTURES), model(PICTURES))
+    assert all(module._forward_pre_hooks == {} for module in model.modules())
+    check_prunable(model, PICTURES)
 
 
 class _ScaledByWidth(nn.Module):

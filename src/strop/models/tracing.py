@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from torch_pruning import ops
 from ..errors import UserError
 
 MADE_OF_ROWS = (ops.OPTYPE.CONV, ops.OPTYPE.LINEAR)
+# Networks whose channels are shuffled or rolled through each other, by class: within these parts they are not, and what
+# flows in and out of a part keeps its width.
+APART = {"ShuffleNetV2": r"stage\d\.\d+\.branch2"} | dict.fromkeys(
+    ("SwinTransformer", "SwinTransformerV2", "SwinTransformerV2Cr"), r".*\.mlp"
+)
 CHANNELWISE = (ops.OPTYPE.DEPTHWISE_CONV, ops.OPTYPE.BN, ops.OPTYPE.PRELU)
 
 
@@ -54,7 +60,8 @@ def channel_groups(model: nn.Module, example_input: Tensor, *, keep: Collection[
     """Find the groups of channels that can be removed from `model`, in module order.
 
     Left out: what gives the model's output, what `keep` or the model's own `fixed_widths` names, and channels that
-    meet a grouped (not depthwise) convolution or a group norm, where the number a group holds must stay even.
+    meet a grouped (not depthwise) convolution or a group norm, where the number a group holds must stay even. Of
+    networks in `APART` only the channels within the parts named there are found.
 
     Args:
         example_input: (B, C, H, W) float pictures that the model accepts.
@@ -72,17 +79,37 @@ def channel_groups(model: nn.Module, example_input: Tensor, *, keep: Collection[
     if unknown:
         raise ValueError(f"keep: the model has no modules {unknown}")
     double = _traceable_copy(model)
-    graph = _trace(double, example_input)
-    order = _positions(double)
-    found = []
-    for raw in _raw_groups(graph, double, keep):
-        members = _read_members(graph, double, raw)
-        producers = [m for m in members if _makes_all(m, double)]
-        if producers:
-            members.sort(key=lambda member: (order[member.name], member.side))
-            name = min(producers, key=lambda member: order[member.name]).name
-            found.append(Group(name, len(members[0].index), tuple(members)))
+    order, found = _positions(double), []
+    for part, inputs in _parts_apart(double, example_input) or [(double, example_input)]:
+        graph = _trace(part, inputs)
+        for raw in _raw_groups(graph, double, keep):
+            members = _read_members(graph, double, raw)
+            producers = [m for m in members if _makes_all(m, double)]
+            if producers:
+                members.sort(key=lambda member: (order[member.name], member.side))
+                name = min(producers, key=lambda member: order[member.name]).name
+                found.append(Group(name, len(members[0].index), tuple(members)))
     return sorted(found, key=lambda group: order[group.name])
+
+
+def _parts_apart(model: nn.Module, example_input: Tensor) -> list[tuple[nn.Module, Tensor]]:
+    """The parts of a network in `APART`, each with what flows into it; none for other networks."""
+    pattern = APART.get(type(model).__name__)
+    if pattern is None:
+        return []
+    entries = {part: part for name, part in model.named_modules() if re.fullmatch(pattern, name)}
+    if hasattr(model, "conv5"):  # ShuffleNetV2: nothing is shuffled behind the last unit
+        entries[model.conv5] = nn.Sequential(model.conv5, nn.AdaptiveAvgPool2d(1), nn.Flatten(), model.fc)
+    inputs: dict[nn.Module, Tensor] = {}
+    hooks = [
+        entry.register_forward_pre_hook(lambda entry, given: inputs.update({entry: given[0].detach()}))
+        for entry in entries
+    ]
+    with torch.no_grad():
+        model(example_input)
+    for hook in hooks:
+        hook.remove()
+    return [(part, inputs[entry]) for entry, part in entries.items()]
 
 
 def _traceable_copy(model: nn.Module) -> nn.Module:
@@ -209,5 +236,5 @@ def first_line(error: Exception) -> str:
 
 
 def not_prunable(model: nn.Module, reason: str) -> UserError:
-    hint = "ResNet, VGG, MobileNet, EfficientNet, SqueezeNet and our CNNs can; this one can teach them."
+    hint = "ResNet, VGG, MobileNet, EfficientNet, SqueezeNet and ShuffleNetV2 can; this one can teach."
     return UserError("prune", f"{type(model).__name__} can't be pruned: {reason}. {hint}")
