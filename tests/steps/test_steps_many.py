@@ -27,7 +27,8 @@ EPOCHS = 6
 RECIPE = """\
 data: {source: %s, validation: 20%%}
 steps:
-  - train: {id: teacher, model: cnn3, epochs: 1, batch_size: 40, virtual_ranks: 2}
+  - train: {id: teacher, model: cnn3, epochs: 1, batch_size: 40, virtual_ranks: 2, sam: 0.05, ema: 0.9, clip: 1.0,
+            augment: light+mixup, phases: [{freeze: layer1}, {lr: 0.01}]}
   - train: {id: student, model: cnn3, epochs: 1, batch_size: 40, virtual_ranks: 2, accumulate: 2, teacher: teacher,
             sparsify: l1}
   - prune: {id: small, parent: student, params: 60%%, epochs: 1, batch_size: 40, virtual_ranks: 2}
@@ -84,7 +85,7 @@ def model_bytes(run: Path) -> bytes:
 
 @pytest.mark.slow
 def test_a_recipe_on_two_processes(tmp_path, shapes, strop_in):
-    """Teach, distil with L1 and accumulation, prune, measure: with virtual ranks every file and score is equal."""
+    """SAM, EMA, mixing, phases; distilling with L1 and accumulation; pruning: all files and scores are those of one."""
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE % shapes)
     (code0, out0, err0), (code1, out1, err1) = map(end, start_pair(tmp_path, ["run", recipe, "--out", "two"]))

@@ -1,5 +1,6 @@
 """Two processes under torchrun against one: weights, buffers, momenta, sums and scores."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -13,6 +14,10 @@ from safetensors.torch import load_file
 SCRIPT = Path(__file__).with_name("cases_on_ranks.py")
 sys.path.insert(0, str(SCRIPT.parent))
 import cases_on_ranks as on_ranks  # noqa: E402
+
+from strop.errors import RunFailed  # noqa: E402
+from strop.launch import Alone  # noqa: E402
+from strop.train.distributed import Ranks, _or_failed  # noqa: E402
 
 EXACT = [name for name in on_ranks.CASES if name.endswith("-virtual")]
 
@@ -96,3 +101,24 @@ def test_evaluation_counts_every_picture_once(two, one, name):
     assert found["n"] == 101 and sum(map(sum, found["confusion"])) == 101
     assert found["confusion"] == expected["confusion"]
     assert found["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+
+
+def test_alone_answers_to_all_that_ranks_do():
+    """A process by itself has the same methods, with the same arguments."""
+
+    def methods(kind):
+        names = [name for name in vars(kind) if not name.startswith("_") and callable(getattr(kind, name))]
+        return {name: list(inspect.signature(getattr(kind, name)).parameters) for name in names}
+
+    assert methods(Alone) == methods(Ranks)
+
+
+def test_a_lost_process_is_said_in_one_line():
+    """What gloo says (torch 2.15, a process killed while the other waits), without its file names and guesses."""
+    said = (
+        "[/__w/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:14471: Connection "
+        "reset by peer. This is typically caused by a remote worker hanging."
+    )
+    shown = r"too slow \(Read error \[127.0.0.1\]:14471: Connection reset by peer\)\. "
+    with pytest.raises(RunFailed, match=shown), _or_failed():
+        raise RuntimeError(said)

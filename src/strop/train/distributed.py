@@ -77,6 +77,7 @@ class Ranks:
     size: int
     store: dist.Store
     told: int = 0
+    lost: bool = False  # another is gone
 
     def from_first(self, make: Callable[[], Any]) -> Any:
         """What `make` gives in the first process, in all of them; the others don't call it and wait however long.
@@ -94,7 +95,7 @@ class Ranks:
                 raise
             self.store.set(name, json.dumps({"value": value}))
             return value
-        with _or_failed():
+        with self._together():
             while not self.store.check([name]):  # in Python, so that a signal is heard
                 time.sleep(LOOK_SECONDS)
             said = json.loads(self.store.get(name))
@@ -106,7 +107,7 @@ class Ranks:
         """Wait, however long, until all have come here; what follows then is within the timeout."""
         self.told += 1
         name = str(self.told)
-        with _or_failed():
+        with self._together():
             self.store.add(name, 1)
             while self.store.add(name, 0) < self.size:
                 time.sleep(LOOK_SECONDS)
@@ -119,7 +120,7 @@ class Ranks:
                 of processes. Sends log2(size) times the tensors, torch's own way less than twice.
         """
         for flat, write_back in _flattened(tensors):
-            with _or_failed():
+            with self._together():
                 if in_pairs:
                     flat = self._sum_in_pairs(flat)
                 else:
@@ -141,21 +142,21 @@ class Ranks:
     def share(self, tensors: list[Tensor]) -> None:
         """Replace tensors by those of the first process."""
         for flat, write_back in _flattened(tensors):
-            with _or_failed():
+            with self._together():
                 dist.broadcast(flat, 0)
             write_back(flat)
 
     def most(self, values: Sequence[float]) -> list[float]:
         """The largest of each value over the processes: how they agree on what to do next."""
         largest = torch.tensor(values, dtype=torch.float64)
-        with _or_failed():
+        with self._together():
             dist.all_reduce(largest, dist.ReduceOp.MAX)
         return largest.tolist()
 
     def add(self, table: np.ndarray) -> np.ndarray:
         """Counts and sums of an evaluation, added over the processes."""
         total = torch.from_numpy(table.copy())
-        with _or_failed():
+        with self._together():
             dist.all_reduce(total)
         return total.numpy()
 
@@ -171,6 +172,15 @@ class Ranks:
         if self.rank == 0:
             return checkpoint
         return Checkpoint(about["step"], safetensors.torch.load(block.numpy().tobytes()), about["facts"])
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        try:
+            with _or_failed():
+                yield
+        except RunFailed:
+            self.lost = True
+            raise
 
 
 @torch.no_grad()
@@ -194,7 +204,7 @@ def _or_failed() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = str(error).strip().splitlines()[0].rpartition("] ")[2].partition(". ")[0]
         raise RunFailed(
             f"the other processes are gone or too slow ({reason}). The same command goes on from the last checkpoint; "
             "torchrun --max-restarts 3 gives it by itself. A longer --timeout helps where they are slow."
@@ -203,11 +213,11 @@ def _or_failed() -> Iterator[None]:
 
 def _leave(ranks: Ranks) -> None:
     """The first goes last where the others hear through it, and not through torchrun."""
-    if ranks.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+    if not ranks.lost and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         end = time.monotonic() + LEAVE_SECONDS
-        while ranks.store.add("left", 0) < ranks.size - 1 and time.monotonic() < end:
-            time.sleep(LOOK_SECONDS)
-    elif ranks.rank:
         with suppress(RuntimeError):
-            ranks.store.add("left", 1)
+            left = ranks.store.add("left", 1)
+            while ranks.rank == 0 and left < ranks.size and time.monotonic() < end:
+                time.sleep(LOOK_SECONDS)
+                left = ranks.store.add("left", 0)
     dist.destroy_process_group()
