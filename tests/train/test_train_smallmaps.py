@@ -48,6 +48,21 @@ def test_taps_in_the_padding_get_no_gradient():
     assert (weight.grad != 0).sum() == 8 and (weight.grad[:, :, 1, 1] == 1).all()
 
 
+def test_an_inplace_activation_may_follow():
+    """As in SqueezeNet and in VGG without norms; the gradients are those of the ordinary layers."""
+    layers = nn.Sequential(
+        deep_conv(), nn.ReLU(inplace=True), deep_conv(kernel_size=1, padding=0), nn.ReLU(inplace=True)
+    )
+    pictures = torch.randn(4, MIN_CHANNELS, 3, 3)
+    layers(pictures).square().sum().backward()
+    ordinary = [parameter.grad.clone() for parameter in layers.parameters()]
+    layers.zero_grad()
+    with fast_small_maps(layers):
+        layers(pictures).square().sum().backward()
+    for parameter, expected in zip(layers.parameters(), ordinary, strict=True):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
 def deep_conv(**options):
     return nn.Conv2d(MIN_CHANNELS, MIN_CHANNELS, **{"kernel_size": 3, "padding": 1, **options})
 

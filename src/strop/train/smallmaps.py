@@ -60,7 +60,8 @@ class _SmallMapConv(torch.autograd.Function):
         ctx.save_for_backward(taps, kernel, chosen)
         ctx.images, ctx.weight, ctx.kind, ctx.reach = images.shape, weight.shape, weight.dtype, (rows, columns)
         out = F.linear(taps, kernel, None if bias is None else bias.to(images.dtype))
-        return out.view(batch, rows.length, columns.length, -1).permute(0, 3, 1, 2)
+        # As .data it is no view to autograd, and an inplace ReLU may follow (SqueezeNet, VGG without norms).
+        return out.view(batch, rows.length, columns.length, -1).permute(0, 3, 1, 2).data
 
     @staticmethod
     @once_differentiable
