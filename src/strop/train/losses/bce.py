@@ -16,8 +16,8 @@ class BinaryCrossEntropy(nn.Module):
     q = (1 - smoothing) * target + smoothing / K and then, with a threshold, q_k = 1 where q_k > threshold, else 0:
     a picture mixed of two classes holds both.
 
-    Source: Wightman et al., "ResNet strikes back", 2021, arXiv:2110.00476 (section 3; smoothing 0.1 in A1 and A2 only,
-    threshold 0.2 in their code).
+    Source: Wightman et al., "ResNet strikes back", 2021, arXiv:2110.00476; the threshold is the --bce-target-thresh of
+    timm, with which they trained.
 
     Args:
         smoothing: share of the target spread over all classes; in [0, 1).
