@@ -6,6 +6,7 @@ import torchvision
 from torch import nn
 
 from strop.measure.complexity import complexity
+from strop.measure.recording import record
 
 
 def test_convolution_and_linear_by_hand():
@@ -82,6 +83,7 @@ class _LooksAtValues(nn.Module):
 def test_a_model_that_looks_at_values_is_computed():
     """Where shapes alone do not show the path, a picture of zeros goes through a copy."""
     assert complexity(_LooksAtValues(), (1, 2, 2))["macs"] == 8
+    assert sum(operation.macs for operation in record(_LooksAtValues(), (1, 2, 2)).operations) == 8
 
 
 def test_a_picture_that_does_not_fit_is_an_error():

@@ -1,12 +1,14 @@
 """Receptive fields by hand and from the literature."""
 
 import pytest
+import timm
 import torch
 import torchvision
 from torch import nn
 
 from strop.measure.layers import layers_of
 from strop.measure.recording import record
+from strop.models import build
 
 
 def fields(net: nn.Module, size: tuple[int, int, int]) -> dict:
@@ -72,3 +74,36 @@ def test_layers_that_work_on_the_last_dimension_keep_the_field():
     with torch.device("meta"):
         net = torchvision.models.convnext_tiny()
     assert fields(net, (3, 224, 224))["features.1.0.block.5"] == [28, 28]
+
+
+class Mixer(nn.Module):
+    """A linear layer over the positions, added to its input: MLP-Mixer, arXiv:2105.01601, without its norms."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.tokens, self.channels = nn.Conv2d(1, 4, 2, stride=2), nn.Linear(16, 16), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.embed(x).flatten(2)
+        x = x + self.tokens(x)
+        return self.channels(x.transpose(1, 2))
+
+
+def test_mixing_positions_sees_all_with_its_shortcut():
+    """What was mixed has one value a position, so it is no gate; channels are mixed without losing the place."""
+    assert fields(Mixer(), (1, 8, 8)) == {"embed": [2, 2], "tokens": "all", "": "all", "channels": "all"}
+
+
+def test_shortcuts_that_skip_positions():
+    """ResNet-56 for CIFAR halves its maps by x[:, :, ::2, ::2]; 3 + 18 * 2 + (2 + 17 * 4) + (4 + 17 * 8) = 249."""
+    net = build("resnet56", num_classes=10, input_size=32)
+    last = [size for size in fields(net, (3, 32, 32)).values() if isinstance(size, list)][-1]
+    assert last == [249, 249]
+
+
+def test_no_size_where_positions_and_channels_are_reordered_together():
+    """MobileViT cuts its maps into patches in a view that mixes both: left empty rather than guessed."""
+    with torch.device("meta"):
+        net = timm.create_model("mobilevit_xxs")
+    seen = fields(net, (3, 256, 256))
+    assert seen["stages.2.1.conv_1x1"] == [51, 51] and seen["stages.2.1.conv_proj.conv"] is None

@@ -80,17 +80,20 @@ class Fields:
             return ALL if not gone or old.dims & gone else old
         if name in ("mm", "addmm", "linear"):
             return ALL if -1 in old.dims else Field(old.size, old.jump, frozenset(range(-result.ndim, -1)))
-        if name in MIXING or _cuts_positions(name, args, first, old):
+        if name in MIXING:
             return None
+        if name == "slice":
+            return _sliced(args, first, old)
         return _moved(name, args, first, result, old)
 
     def _merge(self, given: list[Tensor]) -> Field | str | None:
-        """The largest of several fields; what is the same everywhere (pooled) counts only where nothing else does."""
+        """The largest of several fields; what is pooled and then spread out again, a gate, does not count."""
         found = [self._found[tensor] for tensor in given]
         if any(field is None for field in found):
             return None
         local = [field for field in found if isinstance(field, Field)]
-        if not local:
+        largest = max(tensor.numel() for tensor in given)
+        if not local or any(self._found[tensor] == ALL and tensor.numel() == largest for tensor in given):
             return ALL
         sizes, jumps = zip(*((field.size, field.jump) for field in local), strict=True)
         dims = frozenset().union(*(field.dims for field in local))
@@ -116,10 +119,17 @@ def _pair(value: Any) -> list:
     return values if len(values) == 2 else values * 2
 
 
-def _cuts_positions(name: str, args: tuple, first: Tensor, old: Field) -> bool:
-    """Every n-th position is taken: neighbours are no longer what they were."""
-    step = args[4] if name == "slice" and len(args) > 4 else 1
-    return step > 1 and args[1] - (first.ndim if args[1] >= 0 else 0) in old.dims
+def _sliced(args: tuple, first: Tensor, old: Field) -> Field | None:
+    """Every n-th position from the first on, as shortcuts without weights take them, lies n times as far apart."""
+    dim, start, _, step = (*args[1:], *(0, 0, None, 1)[len(args) - 1 :])
+    dim -= first.ndim if dim >= 0 else 0
+    if step == 1 or dim not in old.dims:
+        return old
+    if start or dim < -2:
+        return None
+    return Field(
+        old.size, tuple(j * step if dim == d else j for j, d in zip(old.jump, (-2, -1), strict=True)), old.dims
+    )
 
 
 def _moved(name: str, args: tuple, first: Tensor, result: Tensor, old: Field) -> Field | None:
@@ -143,8 +153,8 @@ def _viewed(before: tuple[int, ...], after: tuple[int, ...], old: Field) -> Fiel
     for left, right in _matched(before, after):
         marked = {i for i in left if i - len(before) in old.dims and before[i] > 1}
         plain = {i for i in left if i not in marked and before[i] > 1 and i > 0}
-        if marked and plain:
-            return Field(old.size, old.jump, frozenset(range(-len(after), 0)))  # positions and channels in one
+        if marked and plain:  # positions and channels in one: flattened, or reordered in a way that is not followed
+            return Field(old.size, old.jump, frozenset({-1})) if len(after) == 2 else None
         if marked:
             dims |= {i - len(after) for i in right}
     return Field(old.size, old.jump, frozenset(dims))

@@ -6,12 +6,25 @@ import copy
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from .layers import Layer
+
+
+class Timed(NamedTuple):
+    """What the clock said.
+
+    Attributes:
+        milliseconds: by module, in the order in which they were entered; "" for the network's own operations.
+        p95_over_p50: of whole passes: how restless the machine was.
+    """
+
+    milliseconds: dict[str, float]
+    p95_over_p50: float
 
 
 def time_layers(
@@ -22,7 +35,7 @@ def time_layers(
     batch: int = 1,
     rounds: int = 30,
     warmup: int = 5,
-) -> dict[str, float]:
+) -> Timed:
     """Median milliseconds that each module spends in its own work, without that of modules inside it.
 
     All layers take turns within each pass, so that a drift of the machine hits all alike. Python's own time for a
@@ -30,8 +43,6 @@ def time_layers(
 
     Args:
         rounds: timed passes, after `warmup` passes that don't count.
-    Returns:
-        path -> ms, in the order in which the modules are entered; "" for the network's own operations.
     """
     double = copy.deepcopy(model).to(device).eval()
     pictures = torch.rand(batch, *input_size, device=device)
@@ -47,7 +58,9 @@ def time_layers(
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: statistics.median(spent.get(name, 0.0) for spent in passes) for name in passes[0]}
+    medians = {name: statistics.median(spent.get(name, 0.0) for spent in passes) for name in passes[0]}
+    totals = sorted(sum(spent.values()) for spent in passes)
+    return Timed(medians, float(np.percentile(totals, 95)) / statistics.median(totals))
 
 
 class _Clock:

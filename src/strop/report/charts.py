@@ -249,19 +249,19 @@ def _front(axes: Axes, rows: Sequence[Row], costs: Sequence[float], cost: str) -
         color=[FRONT if i in on_front else VAL for i in range(len(rows))],
     )
     if max(costs) > 4 * min(costs):
-        _log_axis(axes, costs)
+        axes.set_xscale("log")
+        log_ticks(axes.xaxis, (1, 2, 5) if max(costs) < 1000 * min(costs) else (1,))
     axes.margins(x=0.12)
     axes.legend(loc="lower right", fontsize=9)
 
 
-def _log_axis(axes: Axes, costs: Sequence[float]) -> None:
+def log_ticks(axis: Any, steps: Sequence[int]) -> None:
+    """Plain numbers at these multiples of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_xscale("log")
-    steps = (1, 2, 5) if max(costs) < 1000 * min(costs) else (1,)
-    axes.xaxis.set_major_locator(LogLocator(subs=steps))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _label(axes: Axes, names: Sequence[str]) -> None:

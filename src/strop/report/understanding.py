@@ -140,6 +140,8 @@ def sums(info: Mapping[str, Any]) -> Iterator[str]:
             f"timed on {measured['device']}, batch {measured['batch_size']}, {measured['threads']} threads,"
             f" medians of {measured['rounds']} passes"
         )
+        if not measured["quiet"]:
+            yield f"  the machine is not quiet (p95 is {measured['p95_over_p50']:.1f} times p50): read shares, not ms"
         ranks = {
             name: DASH if value is None else f"{value:.2f}" for name, value in measured["rank_correlation"].items()
         }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .charts import FAINT, TRAIN, VAL, canvas, draw_grid
+from .charts import FAINT, TRAIN, VAL, canvas, draw_grid, log_ticks
 from .numbers import percent, significant
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def statistics(runs: Mapping[str, Layers], path: Path) -> None:
             _along_layers(axes, names, runs, key, scale)
             axes.set_ylabel(label)
             if kind == "log":
-                _log_axis(axes)
+                axes.set_yscale("log")
+                log_ticks(axes.yaxis, (1, 2, 3, 5))
             if key == "kurtosis":
                 axes.axhline(3, color=FAINT, linewidth=1, linestyle=":")
         _name_layers(panels[-1], names)
@@ -117,15 +118,6 @@ def _along_layers(axes: Axes, names: Sequence[str], runs: Mapping[str, Layers], 
         line = [float("nan") if values.get(name) is None else scale * values[name] for name in names]
         axes.plot(range(len(names)), line, "o-", color=colour, markersize=3.5, linewidth=1.4, label=run)
     draw_grid(axes)
-
-
-def _log_axis(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _width(names: Sequence[str]) -> float:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..measure import layers as rows
+from ..measure.bench import QUIET
 from ..measure.complexity import MACS_CONVENTION
 from ..measure.conventions import THOP, thop_macs, total_size
 from ..measure.graph import boxes
@@ -103,7 +104,7 @@ def _timed(subject: Subject, wanted: Info, leaves: list, shown: list, names: set
     if not wanted.measure:
         return {"layers": lines}
     device = resolve_device(wanted.device)
-    milliseconds = time_layers(
+    milliseconds, restless = time_layers(
         subject.net, subject.input_size, device=device, batch=wanted.batch_size, rounds=wanted.rounds
     )
     spent: dict[str, float] = dict.fromkeys((line["name"] for line in lines), 0.0)
@@ -118,6 +119,8 @@ def _timed(subject: Subject, wanted: Info, leaves: list, shown: list, names: set
         "rounds": wanted.rounds,
         "threads": torch.get_num_threads(),
         "total_ms": round(total, 4),
+        "p95_over_p50": round(restless, 3),
+        "quiet": restless < QUIET,
         "rank_correlation": against_clock(leaves, milliseconds),
     }
     return {"layers": lines, "measured": measured}
