@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from textwrap import fill
 from typing import Any
 
 from .errors import AUDIT_ERRORS, DONE
@@ -37,6 +38,13 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         low, high = (100 * bound for bound in scores["accuracy_interval"])
         about = f"({low:.1f} to {high:.1f}) on {scores['n']:,} {scores['split']} pictures"
         log.info("  accuracy %.2f %% %s", 100 * scores["accuracy"], about)
+    for checkpoint in ("best", "last") if "cross_validation" in result else ():
+        accuracy = result["cross_validation"][checkpoint]["accuracy"]
+        folds = result["cross_validation"]["folds"]
+        shown = (100 * accuracy["mean"], 100 * accuracy["sd"], folds, checkpoint)
+        log.info("  accuracy %.2f %%, sd %.2f over %d folds (%s epoch of each)", *shown)
+    if "note" in result:
+        log.info("  %s", fill(result["note"], 78, subsequent_indent="  "))
     if "model" in result and run.record["verb"] != "evaluate":
         model = result["model"]
         counts = f"{model['parameters']:,} parameters, {model['macs']:,} MACs"

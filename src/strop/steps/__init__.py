@@ -4,6 +4,7 @@ from importlib import import_module
 
 VERBS = {
     "train": "Train",
+    "crossval": "CrossValidate",
     "prune": "Prune",
     "quantize": "Quantize",
     "export": "Export",

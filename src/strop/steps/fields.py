@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
 
-from ..models import HALVES, IMAGENET
+from ..models import IMAGENET
 from ..models.freezing import read_stages
 
 StagesField = Annotated[tuple[str, ...], BeforeValidator(read_stages), PlainSerializer(list)]
@@ -41,7 +41,11 @@ def scale_rate(text: str, rate: float) -> float:
 RateField = Annotated[float | None, Field(gt=0), WrapValidator(_read_rate), PlainSerializer(lambda rate: rate)]
 
 
-NORMALIZATIONS = {"imagenet": IMAGENET, "half": HALVES, "none": {"mean": [0.0], "std": [1.0]}}
+NORMALIZATIONS = {
+    "imagenet": IMAGENET,
+    "half": {"mean": [0.5], "std": [0.5]},
+    "none": {"mean": [0.0], "std": [1.0]},
+}
 _MEASURED = ("auto", "data")
 
 

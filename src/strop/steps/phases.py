@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import safetensors.torch
@@ -68,14 +69,18 @@ class Phase(Run):
         here().share([*model.net.state_dict().values()])
 
 
-def train_phases(run: Run, model: Classifier, phases: list[Any], **parts: Any) -> Facts:
+def train_phases(
+    run: Run, model: Classifier, phases: list[Any], pictures: Callable[[Any], dict], *, validated: bool, **parts: Any
+) -> Facts:
     """Train phase after phase; returns the `training` block. The model then holds the best weights of all of them.
 
     A run that was stopped goes on in the phase it had come to.
 
     Args:
         phases: the options of each; one after the first has the seed of the one before plus one.
-        parts: what `Training` takes besides: pictures, teacher, device, precision.
+        pictures: gives the "train" and "val" pictures of a phase.
+        validated: all phases are validated on the same pictures; otherwise the last one counts as the best.
+        parts: what `Training` takes besides: teacher, device, precision.
     """
     for options in phases:  # a stage that is unknown in the last phase is better told before the first
         freeze(model.net, len(model.classes), options.freeze, "phases").thaw()
@@ -85,8 +90,8 @@ def train_phases(run: Run, model: Classifier, phases: list[Any], **parts: Any) -
         phase = Phase(run, number, before)
         facts = here().from_first(phase.closed)
         if facts is None:
-            log.info("phase %d of %d: %d epochs, lr %g", number, len(phases), options.epochs, options.lr)
-            facts, best = train_once(phase, model, options, **parts)
+            log.info("%s", _announce(number, len(phases), options))
+            facts, best = train_once(phase, model, options, **pictures(options), **parts)
             facts = {"phase": number, "lr": options.lr, **facts, "best_epoch": before + facts["best_epoch"]}
             facts |= {"best_accuracy": best.accuracy, "best_loss": best.loss}
             phase.close(model.net.state_dict(), facts)
@@ -95,7 +100,12 @@ def train_phases(run: Run, model: Classifier, phases: list[Any], **parts: Any) -
             log.info("phase %d of %d: done", number, len(phases))
         done.append(facts)
         before += facts["epochs"]
-    return _put_together(run, model, done, validated=parts["val"] is not None)
+    return _put_together(run, model, done, validated=validated)
+
+
+def _announce(number: int, of: int, options: Any) -> str:
+    fold = f", fold {options.data.fold} held out" if options.data.fold else ""
+    return f"phase {number} of {of}: {options.epochs} epochs, lr {options.lr:g}{fold}"
 
 
 def train_once(run: Run, model: Classifier, options: Any, **parts: Any) -> tuple[Facts, Best]:

@@ -140,7 +140,7 @@ class Step(Strict):
                 raise RunFailed(f"{describe_failure(error, folder)} The same command goes on.") from error
             except (UserError, GateFailed):
                 # Nothing of use came of it; left here, it would take the name from the corrected command.
-                if state == "new" and not any((folder / "checkpoints").rglob("step-*")):
+                if state == "new" and not _holds_work(folder):
                     shutil.rmtree(folder)
                     with suppress(OSError):  # another run may have come in meanwhile
                         for above in missing:
@@ -197,6 +197,11 @@ class Step(Strict):
             elif "data" in settings:
                 settings["data"] = where
         write_recipe(run.folder / "config.yaml", [{self.verb: settings}])
+
+
+def _holds_work(folder: Path) -> bool:
+    """Whether something was trained there that a resumed run goes on from."""
+    return any((folder / "checkpoints").rglob("*.safetensors")) or (folder / "folds").is_dir()
 
 
 def _absolute(reference):

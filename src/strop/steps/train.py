@@ -17,8 +17,13 @@ from .step import log
 SAME_IN_ALL_PHASES = {
     "id", "out", "seed", "device", "data", "model", "pretrained", "normalize", "parent", "teacher", "precision",
     "audit", "dropout", "drop_path", "virtual_ranks", "tensorboard", "crop_scale", "cache_gb",
-    "save_minutes", "save_epochs", "keep", "phases",
+    "save_minutes", "save_epochs", "keep", "phases", "rotate",
 }  # fmt: skip
+
+NO_ESTIMATE = (
+    "Every training picture was trained on: the part that was held out moved through all of them. So there is no "
+    "validation estimate of this model; only test pictures can tell."
+)
 
 
 def _read_pretrained(value: Any) -> bool | str:
@@ -58,6 +63,10 @@ class Train(TrainingOptions):
         (), description="one training after the other, by what trains: head:lr=0.1,epochs=5 layer4+head:lr=0.01 all"
     )
 
+    rotate: int | None = Field(
+        None, ge=2, le=1000, description="train in so many rounds, each with another part held out, so on all pictures"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _fill_distill(cls, raw: Any) -> Any:
@@ -78,6 +87,9 @@ class Train(TrainingOptions):
             raise ValueError("normalize: has no effect beside parent; its weights want what they were trained with.")
         if self.parent is None and isinstance(self.lr, str):
             raise ValueError(f"lr: '{self.lr}' needs a parent. Add --parent RUN, or write a number such as 0.05.")
+        if self.rotate and (self.phases or self.data.fold):
+            other = "phases" if self.phases else "fold"
+            raise ValueError(f"rotate: each of its rounds holds out a fold and trains alike. Leave {other} out.")
         return self
 
     @model_validator(mode="after")
@@ -100,10 +112,15 @@ class Train(TrainingOptions):
 
     def _phase(self, phase: dict[str, Any], number: int = 1) -> Train:
         """The step that this phase is; the second draws with the seed after the first's, and so on."""
-        step = {name: value for name, value in self.settings().items() if value is not None and name != "phases"}
-        if "optimizer" in phase and "lr" not in phase:
-            del step["lr"]  # the default belongs to the optimizer
+        own = {*phase, "phases", "rotate", *(["lr"] if "optimizer" in phase else [])}  # its default is the optimizer's
+        step = {name: value for name, value in self.settings().items() if value is not None and name not in own}
         return type(self).model_validate(step | phase | {"seed": self.seed + number - 1})
+
+    def pieces(self) -> list[Train]:
+        """The trainings that follow each other: the phases, or the rounds with their folds, or the step itself."""
+        data = self.data.model_dump(mode="json", exclude_none=True)
+        rounds = [{"data": data | {"fold": f"{k}/{self.rotate}"}} for k in range(1, (self.rotate or 0) + 1)]
+        return [self._phase(phase, number) for number, phase in enumerate(self.phases or rounds, 1)] or [self]
 
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-tuned" if "parent" in parents else self.model.name.replace(":", "-")
@@ -111,7 +128,12 @@ class Train(TrainingOptions):
     def open_data(self, parents: dict[str, Run]) -> Any:
         from .auditing import audit_at_start
 
-        return audit_at_start(self.data.open(seed=self.seed), self.audit)
+        data = self.data.model_copy(update={"validation": "0%"}) if self.rotate else self.data
+        return audit_at_start(data.open(seed=self.seed), self.audit)
+
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        held_out = self.pieces()[0].data.open(seed=self.seed) if self.rotate else data
+        super().check(parents, held_out)
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
@@ -137,21 +159,28 @@ class Train(TrainingOptions):
             precision,
             device,
         )
-        parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
-        steps = [self._phase(phase, number) for number, phase in enumerate(self.phases, 1)] or [self]
-        names = [f"lr of phase {number}" if self.phases else "lr" for number in range(1, len(steps) + 1)]
-        options = [resolve_rate(step, run, parents, name) for step, name in zip(steps, names, strict=True)]
-        if self.phases:
-            facts = train_phases(run, model, options, **parts)
+        pieces = self.pieces()
+        names = [f"lr of phase {number}" if self.phases else "lr" for number in range(1, len(pieces) + 1)]
+        options = [resolve_rate(piece, run, parents, name) for piece, name in zip(pieces, names, strict=True)]
+        parts = {"teacher": teacher, "device": device, "precision": precision}
+
+        def pictures(piece: Train) -> dict[str, Any]:
+            held_out = piece.data.open(seed=self.seed) if self.rotate else None
+            chosen = open_pictures(self, run, held_out, model.preprocess) if held_out else (train, val)
+            return dict(zip(("train", "val"), chosen, strict=True))
+
+        if len(pieces) > 1 or self.phases:
+            facts = train_phases(run, model, options, pictures, validated=val is not None, **parts)
         else:
-            facts, _ = train_once(run, model, *options, **parts)
+            facts, _ = train_once(run, model, *options, train=train, val=val, **parts)
         artifact.save(run.folder, model, builder)
         words = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
-        for step in steps:
-            words = word_training(step, words, distilled=teacher is not None)
+        for piece in pieces:
+            words = word_training(piece, words, distilled=teacher is not None)
         name = written_model(self.model) if self.model else parents["parent"].result["model"]["name"]
         return {
             "model": describe_model(run, model, name, words),
             "measured": measure_best_and_last(run, model, val, data),
             "training": describe_training(facts),
+            **({"note": NO_ESTIMATE} if self.rotate else {}),
         }
