@@ -139,6 +139,10 @@ class Run:
         """The folder of what resuming needs."""
         return self.folder / "checkpoints"
 
+    def naming(self, choice: str) -> str:
+        """Under which name run.json keeps what a choice came to."""
+        return choice
+
     def log(self, **line: Any) -> dict:
         """Append one line to metrics.jsonl; returns it."""
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:

@@ -36,11 +36,12 @@ def resolve_batch_size(
     """The options with a number for `auto`: what fits into memory, with at least 8 updates an epoch of `n` pictures."""
     if options.batch_size != "auto":
         return options
-    chosen = run.record.get("resolved", {}).get("batch_size")
+    name = run.naming("batch_size")
+    chosen = run.record.get("resolved", {}).get(name)
     if chosen is None:
         most = max(2, min(MOST, n // FEW_UPDATES))
         found = here().from_first(lambda: largest_batch(make_fits(objective, shape, precision), most))
-        chosen = resolve(run, "batch_size", found)
+        chosen = resolve(run, name, found)
         log.info("  batch size %d", chosen)
     return options.model_copy(update={"batch_size": chosen})
 

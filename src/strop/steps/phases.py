@@ -36,6 +36,9 @@ class Phase(Run):
     def checkpoints(self):
         return super().checkpoints / f"phase-{self.number}"
 
+    def naming(self, choice: str) -> str:
+        return f"{choice} of phase {self.number}"
+
     def log(self, **line: Any) -> dict:
         return super().log(**{**line, "epoch": self.before + line["epoch"], "phase": self.number})
 

@@ -17,7 +17,7 @@ from .step import log
 SAME_IN_ALL_PHASES = {
     "id", "out", "seed", "device", "data", "model", "pretrained", "normalize", "parent", "teacher", "precision",
     "audit", "dropout", "drop_path", "virtual_ranks", "tensorboard", "crop_scale", "cache_gb",
-    "save_minutes", "save_epochs", "keep", "phases", "rotate",
+    "save_minutes", "save_epochs", "keep", "timeout", "channels_last", "compile", "phases", "rotate",
 }  # fmt: skip
 
 NO_ESTIMATE = (
