@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import subprocess
-import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -295,13 +294,6 @@ def locked(folder: Path):
         except BlockingIOError:
             raise UserError(str(folder), "another strop process works on this run. Wait for it or stop it.") from None
         yield
-
-
-@contextmanager
-def stopwatch():
-    """Yield a function that gives the seconds since the block began."""
-    start = time.perf_counter()
-    yield lambda: time.perf_counter() - start
 
 
 def machine(device: str) -> dict:

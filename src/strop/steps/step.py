@@ -7,7 +7,8 @@ import shlex
 import shutil
 import sys
 import tempfile
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -128,7 +129,7 @@ class Step(Strict):
                 device="cpu",  # a step that trains writes down what it chose
             )
             self._write_config(run, data)
-        with runs.locked(folder), runs.stopwatch() as seconds:
+        with runs.locked(folder), _stopwatch() as seconds:
             run.drop_drafts()
             ranks.from_first(lambda: run.record)
             try:
@@ -197,6 +198,13 @@ class Step(Strict):
             elif "data" in settings:
                 settings["data"] = where
         write_recipe(run.folder / "config.yaml", [{self.verb: settings}])
+
+
+@contextmanager
+def _stopwatch():
+    """Yield a function that gives the seconds since the block began."""
+    start = time.perf_counter()
+    yield lambda: time.perf_counter() - start
 
 
 def _holds_work(folder: Path) -> bool:
