@@ -12,7 +12,7 @@ from strop.measure.complexity import complexity
 from strop.models import build
 from strop.models.groups import channel_groups, silence
 from strop.prune.criteria import criteria
-from strop.prune.prune import group_rows, prune, weakest
+from strop.prune.prune import prune, rank, weakest
 
 SHAPE = (1, 32, 32)
 PICTURES = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
@@ -51,13 +51,12 @@ def test_resnet18_to_a_budget(kind, budget, scope):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("criterion", ["group-norm", "magnitude", "random"])
+@pytest.mark.parametrize("criterion", ["group-norm", "magnitude", "random", "bn-gamma"])
 def test_the_least_important_go_and_the_rest_computes_as_before(criterion):
     """The pruned network equals the whole one with exactly the weakest channels of each group silenced."""
     dense = make()
     groups = channel_groups(dense, PICTURES)
-    generator = torch.Generator().manual_seed(5)
-    importance = {g.name: criteria.get(criterion)(group_rows(dense, g), generator) for g in groups}
+    importance = rank(dense, groups, criteria.get(criterion), seed=5)
     pruned = copy.deepcopy(dense)
     report = cut(pruned, "30%", criterion=criterion, seed=5)
     gone = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -13,6 +14,7 @@ from ..errors import GateFailed
 from ..models.counts import mac_counter, parameter_counter
 from ..models.groups import Group, channel_groups, check_prunable, remove
 from .budget import solve
+from .channels import look_at
 
 
 def prune(
@@ -22,6 +24,7 @@ def prune(
     kind: str,
     budget: Any,
     criterion: Callable,
+    gradients: Iterable[Mapping[str, Tensor]] | None = None,
     scope: str = "local",
     round_to: int = 16,
     seed: int = 0,
@@ -32,7 +35,8 @@ def prune(
         net: pruned in place; takes normalised (B, C, H, W).
         kind: "params" or "macs".
         budget: has `limit(whole) -> int` and `text`, see `config.Budget`.
-        criterion: (rows, generator) -> (width,) importance.
+        criterion: one of `criteria`, (channels, generator) -> (width,) importance.
+        gradients: of some batches, by parameter name, for a criterion that needs them; see `loss_gradients`.
         scope, round_to: see `budget.solve`.
     Returns:
         the `pruning` block of result.json: budget, counts before and after, widths.
@@ -46,10 +50,7 @@ def prune(
     groups = channel_groups(net, example)
     count = parameter_counter(net, groups) if kind == "params" else mac_counter(net, groups, example)
     widths = {group.name: group.width for group in groups}
-    generator = torch.Generator().manual_seed(seed)
-    importance = {
-        group.name: criterion(group_rows(net, group), generator).detach().double().numpy() for group in groups
-    }
+    importance = rank(net, groups, criterion, gradients, seed=seed)
     before = count([0] * len(groups))
 
     def cost(keep: dict[str, int]) -> int:
@@ -75,24 +76,26 @@ def prune(
     }
 
 
+def rank(
+    net: nn.Module,
+    groups: Sequence[Group],
+    criterion: Callable,
+    gradients: Iterable[Mapping[str, Tensor]] | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """The importance of each group's channels, (width,) float64; a mean over batches where gradients are given."""
+    generator = torch.Generator().manual_seed(seed)
+    totals: dict[str, Tensor] = {}
+    n = 0
+    for n, of_batch in enumerate([{}] if gradients is None else gradients, 1):
+        for group in groups:
+            found = criterion(look_at(net, group, of_batch), generator).detach().double()
+            totals[group.name] = totals[group.name] + found if n > 1 else found
+    return {name: (total / n).numpy() for name, total in totals.items()}
+
+
 def weakest(importance, count: int) -> list[int]:
     """The `count` least important channels; of equal ones the later go first."""
     order = sorted(range(len(importance)), key=lambda c: (importance[c], -c))
     return sorted(order[:count])
-
-
-def group_rows(net: nn.Module, group: Group) -> list[Tensor]:
-    """The weights of each layer that the group reaches, one row a channel, the layer that makes them first.
-
-    Shape:
-        Returns: (width, n_l) tensors; batch norms and biases are left out, they have no fan.
-    """
-    parameters = dict(net.named_parameters())
-    makers, readers = [], []
-    for member in group.members:
-        for name, dim in member.tensors:
-            weights = parameters[name].detach()
-            if weights.ndim > 1:
-                rows = weights.movedim(dim, 0)[member.index.flatten()].reshape(group.width, -1)
-                (makers if member.side == "out" else readers).append(rows)
-    return makers + readers

@@ -52,8 +52,10 @@ class Prune(TrainingOptions):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
+        from ..data.load import Loader
         from ..launch import here
         from ..measure.evaluate import evaluate
+        from ..prune.channels import loss_gradients
         from ..prune.prune import prune
         from ..runs import read_json
         from ..train.precision import resolve_precision
@@ -69,13 +71,18 @@ class Prune(TrainingOptions):
         model, builder = with_drops(self, artifact.load(parent), description["builder"], description["attributes"])
         train, val = open_pictures(self, run, data, model.preprocess)
         kind, budget = ("params", self.params) if self.params else ("macs", self.macs)
+        criterion, gradients = criteria.get(self.criterion.name), None
+        if getattr(criterion, "needs_gradients", False):
+            loader = Loader(train, batch_size=self.batch_size, seed=self.seed)
+            gradients = loss_gradients(model, loader, net=model.net)
         report = prune(
             model.net,
             model.preprocess.shape,
             kind=kind,
             budget=budget,
             scope=self.scope,
-            criterion=partial(criteria.get(self.criterion.name), **self.criterion.options),
+            criterion=partial(criterion, **self.criterion.options),
+            gradients=gradients,
             round_to=self.round_to,
             seed=self.seed,
         )

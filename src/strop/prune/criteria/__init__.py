@@ -1,6 +1,8 @@
-"""How channels are ranked. One criterion a file: `criterion(rows, generator, *, options) -> (width,) importance`.
+"""How channels are ranked. One criterion a file: `criterion(channels, generator, *, options) -> (width,) importance`.
 
-`rows` holds, for each layer of a group, its weights as a (width, n) tensor: row c is all that channel c owns there.
+`channels` is a `prune.channels.Channels`: what belongs to the channels of a group, one row a channel. A criterion
+that looks at gradients says so, `criterion.needs_gradients = True`; it is then asked once for each of some batches, and
+the mean counts.
 """
 
 from ...registry import Registry

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
+from ..channels import Channels
 from . import criteria
 
 
 @criteria.add("group-norm")
-def group_norm(rows: list[Tensor], generator: torch.Generator, *, p: float = 2.0) -> Tensor:
+def group_norm(channels: Channels, generator: torch.Generator, *, p: float = 2.0) -> Tensor:
     """The norm of everything that would be removed with the channel.
 
     importance_c = mean over layers l of ||W_l[c]||_p / mean_c' ||W_l[c']||_p
@@ -18,10 +19,10 @@ def group_norm(rows: list[Tensor], generator: torch.Generator, *, p: float = 2.0
     Args:
         p: order of the norm; >= 1.
     Shape:
-        rows: tensors (width, n_l). Returns: (width,), no unit.
+        Returns: (width,), no unit.
     """
     scaled = []
-    for weights in rows:
+    for weights in channels.weights:
         norm = torch.linalg.vector_norm(weights.float(), ord=p, dim=1)
         scaled.append(norm / norm.mean().clamp_min(1e-12))
     return torch.stack(scaled).mean(0)

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
+from ..channels import Channels
 from . import criteria
 
 
 @criteria.add("magnitude")
-def magnitude(rows: list[Tensor], generator: torch.Generator, *, p: float = 1.0) -> Tensor:
+def magnitude(channels: Channels, generator: torch.Generator, *, p: float = 1.0) -> Tensor:
     """The norm of the filter that makes the channel; the layers that read it do not count.
 
     importance_c = ||W_0[c]||_p / mean_c' ||W_0[c']||_p, with layer 0 the one that makes the channels.
@@ -17,7 +18,7 @@ def magnitude(rows: list[Tensor], generator: torch.Generator, *, p: float = 1.0)
     Args:
         p: order of the norm; >= 1.
     Shape:
-        rows: tensors (width, n_l). Returns: (width,), no unit.
+        Returns: (width,), no unit.
     """
-    norm = torch.linalg.vector_norm(rows[0].float(), ord=p, dim=1)
+    norm = torch.linalg.vector_norm(channels.makers[0].float(), ord=p, dim=1)
     return norm / norm.mean().clamp_min(1e-12)

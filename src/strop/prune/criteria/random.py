@@ -3,14 +3,15 @@
 import torch
 from torch import Tensor
 
+from ..channels import Channels
 from . import criteria
 
 
 @criteria.add("random")
-def random(rows: list[Tensor], generator: torch.Generator) -> Tensor:
+def random(channels: Channels, generator: torch.Generator) -> Tensor:
     """Uniform in [0, 1), drawn from the step's seed.
 
     Shape:
-        rows: tensors (width, n_l). Returns: (width,).
+        Returns: (width,).
     """
-    return torch.rand(len(rows[0]), generator=generator)
+    return torch.rand(len(channels.makers[0]), generator=generator)
