@@ -121,9 +121,15 @@ def test_mlkd_by_hand():
     for temperature in (2.0, 5.0):
         ours, theirs = (np.array([softmax(row, temperature) for row in z.tolist()]) for z in (STUDENT, TEACHER))
         expected += temperature**2 * np.mean([kl(p, q) for p, q in zip(theirs, ours, strict=True)])
-        expected += 0.3 * ((ours @ ours.T - theirs @ theirs.T) ** 2).sum() / 4
-        expected += 0.6 * ((ours.T @ ours - theirs.T @ theirs) ** 2).sum() / 5
+        expected += 0.3 * ((ours @ ours.T - theirs @ theirs.T) ** 2).sum() / 4**2
+        expected += 0.6 * ((ours.T @ ours - theirs.T @ theirs) ** 2).sum() * 5 / 4**2
     assert loss("mlkd", temperatures="2/5", pictures=0.3, classes=0.6) == pytest.approx(expected / 2, rel=1e-9)
+
+
+def test_mlkd_does_not_depend_on_the_size_of_the_batch():
+    """The same pictures twice over cost what they cost once."""
+    twice = [torch.cat([z, z]) for z in (STUDENT, TEACHER, TARGET)]
+    assert loss("mlkd", *twice) == pytest.approx(loss("mlkd"), rel=1e-12)
 
 
 def test_mlkd_at_one_temperature_alone_is_kd():

@@ -11,12 +11,14 @@ from .softening import check_options, divergence, soften
 class MLKD(nn.Module):
     """Match the teacher at several temperatures: picture by picture, and in what it finds alike in a batch.
 
-    loss = mean over temperatures T of T**2 KL(p' || p) + pictures ||P P^t - P' P'^t||^2 / B
-    + classes ||P^t P - P'^t P'||^2 / K; P and P' are the (B, K) softmax of z / T of student and teacher.
+    loss = mean over temperatures T of T**2 KL(p' || p) + pictures ||P P^t - P' P'^t||^2 / B^2
+    + classes ||P^t P - P'^t P'||^2 K / B^2; P and P' are the (B, K) softmax of z / T of student and teacher.
 
     Source: Jin et al., "Multi-Level Logit Distillation", CVPR 2023 (temperatures 2 to 6); `standardize` as in `kd`.
     Unlike them: one view of each picture instead of a weak and a strong one, at half of their cost; every picture
-    counts, not only those of which the teacher is sure.
+    counts, not only those of which the teacher is sure; the likenesses are scaled so that neither the batch size nor
+    the number of classes changes their size (theirs, divided by B and by K, are 64 and 0.4 times as large at their 64
+    pictures and 100 classes; at 128 and 10 they made the training diverge, see docs/log.md).
 
     Args:
         temperatures: joined by "/", each > 0.
@@ -61,7 +63,7 @@ class MLKD(nn.Module):
     def _at(self, temperature: float, log_ours: Tensor, log_theirs: Tensor) -> Tensor:
         batch, classes = log_ours.shape
         ours, theirs = log_ours.exp(), log_theirs.exp()
-        alike_pictures = (ours @ ours.T - theirs @ theirs.T).square().sum() / batch
-        alike_classes = (ours.T @ ours - theirs.T @ theirs).square().sum() / classes
+        alike_pictures = (ours @ ours.T - theirs @ theirs.T).square().mean()
+        alike_classes = (ours.T @ ours - theirs.T @ theirs).square().sum() * classes / batch**2
         picture_by_picture = temperature**2 * divergence(log_ours, log_theirs)
         return picture_by_picture + self.pictures * alike_pictures + self.classes * alike_classes
