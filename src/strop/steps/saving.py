@@ -22,8 +22,8 @@ MOST_OF_THE_TIME = 0.02  # the share of the time that saving after epochs may ta
 class Checkpoints:
     """The folder of a training's checkpoints. Of several processes only the first writes, and reads for all.
 
-    A checkpoint is copied in memory and written by a thread: for ResNet-18 that stops the training for a fifth of the
-    time that writing takes (docs/log.md).
+    A checkpoint is copied in memory and written by a thread: training stops for a third to two fifths of what it
+    takes in all (docs/log.md).
 
     Args:
         folder: made with the first checkpoint.
