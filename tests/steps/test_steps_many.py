@@ -144,19 +144,6 @@ def test_a_killed_process_is_restarted_and_the_bytes_are_the_same(tmp_path, shap
     assert model_bytes(run) == model_bytes(whole)
 
 
-@pytest.mark.slow
-def test_a_refused_folder_ends_both(tmp_path, shapes):
-    """Only the first looks for a place; where there is none the other ends with the same code, and says nothing."""
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "mine.txt").write_text("mine")
-    (code0, _, err0), (code1, out1, err1) = map(
-        end, start_pair(tmp_path, [*train(shapes, "x"), "--out", tmp_path / "taken"])
-    )
-    assert (code0, code1) == (2, 2) and "strop overwrites nothing" in err0
-    assert out1 == "" and "error" not in err1
-    assert sorted(path.name for path in (tmp_path / "taken").iterdir()) == ["mine.txt"]
-
-
 def test_batches_too_small_to_be_cut(strop, shapes, monkeypatch):
     """Virtual ranks are powers of two that the processes can divide, and every chunk has two pictures or more."""
     words = ["train", shapes, "--model", "cnn3", "--batch-size", 16]

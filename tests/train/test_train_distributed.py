@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,9 @@ SCRIPT = Path(__file__).with_name("cases_on_ranks.py")
 sys.path.insert(0, str(SCRIPT.parent))
 import cases_on_ranks as on_ranks  # noqa: E402
 
-from strop.errors import RunFailed  # noqa: E402
+from strop.errors import RunFailed, UserError  # noqa: E402
 from strop.launch import Alone  # noqa: E402
-from strop.train.distributed import Ranks, _or_failed  # noqa: E402
+from strop.train.distributed import LOOK_SECONDS, Ranks, _or_failed  # noqa: E402
 
 EXACT = [name for name in on_ranks.CASES if name.endswith("-virtual")]
 
@@ -122,3 +124,48 @@ def test_a_lost_process_is_said_in_one_line():
     shown = r"too slow \(Read error \[127.0.0.1\]:14471: Connection reset by peer\)\. "
     with pytest.raises(RunFailed, match=shown), _or_failed():
         raise RuntimeError(said)
+
+
+@pytest.fixture
+def pair():
+    """Two Ranks that hear each other through a store in memory; the second one's call runs in a thread."""
+    store = torch.distributed.HashStore()
+    first, second = Ranks(0, 2, store), Ranks(1, 2, store)
+    with ThreadPoolExecutor(1) as thread:
+        yield first, second, thread
+
+
+def test_what_the_first_makes_all_get(pair):
+    """In order, as JSON; only the first makes it."""
+    first, second, thread = pair
+    heard = thread.submit(lambda: [second.from_first(pytest.fail) for _ in range(2)])
+    assert first.from_first(lambda: {"place": "runs/a"}) == {"place": "runs/a"}
+    time.sleep(3 * LOOK_SECONDS)
+    assert not heard.done()
+    assert first.from_first(lambda: None) is None
+    assert heard.result(10) == [{"place": "runs/a"}, None]
+
+
+def test_where_the_first_refuses_all_end_with_its_code(pair):
+    """A folder that is taken, say: the first says why, the others end with 2 and say nothing."""
+    first, second, thread = pair
+    heard = thread.submit(second.from_first, pytest.fail)
+
+    def refuse():
+        raise UserError("--out taken", "strop overwrites nothing.")
+
+    with pytest.raises(UserError):
+        first.from_first(refuse)
+    with pytest.raises(SystemExit) as ended:
+        heard.result(10)
+    assert ended.value.code == 2
+
+
+def test_waiting_for_all(pair):
+    """The first to come waits for the last."""
+    first, second, thread = pair
+    came = thread.submit(second.wait_for_all)
+    time.sleep(3 * LOOK_SECONDS)
+    assert not came.done()
+    first.wait_for_all()
+    came.result(10)
