@@ -244,3 +244,19 @@ def test_bytes_in_memory_give_the_pixels_of_the_file(tmp_path):
 )
 def test_first_bytes_explain_what_a_file_is(head, words):
     assert words in explain_no_picture(head)
+
+
+def test_a_phones_picture_of_several_is_its_first(tmp_path):
+    """MPO: a JPEG with more pictures behind it, which Pillow tells by its content, not by its name."""
+    first = Image.fromarray(gradient(24, 32))
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[first.rotate(180)])
+    alone = io.BytesIO()
+    first.save(alone, "JPEG")
+    assert np.array_equal(read_pixels(tmp_path / "a.jpg"), decode_pixels(io.BytesIO(alone.getvalue()), "alone"))
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB", "CMYK"])
+def test_other_colour_spaces_become_rgb(tmp_path, mode):
+    """TIFF stores them as they are; each way back is off by a few levels at most on these colours."""
+    Image.new("RGB", (8, 8), (200, 120, 60)).convert(mode).save(tmp_path / "a.tif")
+    assert np.abs(read_pixels(tmp_path / "a.tif").astype(int) - (200, 120, 60)).max() <= 3

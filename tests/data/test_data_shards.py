@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from strop.audit import audit
-from strop.data import open_data, open_source
+from strop.data import open_again, open_data, open_source
 from strop.data.geometry import RandomCrop
 from strop.data.load import Loader, pictures
 from strop.errors import UserError
@@ -304,3 +304,22 @@ def test_webdataset_writes_what_is_read_and_reads_the_same(tmp_path):
     for i, sample in enumerate(theirs):
         assert train.open(i).read() == sample["jpg"] and train.names[i] == f"train-0000.tar/{sample['__key__']}.jpg"
         assert source.classes[train.labels[i]] == json.loads(sample["json"])["label"]
+
+
+def test_shards_that_were_moved_are_the_same_set(shards, tmp_path):
+    """Names and content say what a picture is, not the place of the shards; so later steps find what was trained on."""
+    data = open_data(f"wds:{shards}/train-*.tar", validation="20%", test="20%")
+    about = json.loads(json.dumps(data.describe()))
+    shards.rename(tmp_path / "elsewhere")
+    again = open_again(about | {"location": f"wds:{tmp_path / 'elsewhere'}/train-*.tar"})
+    assert again.fingerprint == data.fingerprint and again.splits == data.splits
+
+
+def test_what_a_list_excludes_or_can_not_be_read_is_left_out_by_name(shards, tmp_path):
+    bad = {"bad.jpg": picture(1)[:200], "bad.cls": "0"}
+    write_shard(shards / "train-0002.tar", numbered(20) | bad)
+    (tmp_path / "out.txt").write_text("train-0000.tar/0003.jpg\tblurred\n")
+    data = open_data(f"wds:{shards}", exclude=tmp_path / "out.txt", max_unreadable="10%")
+    assert data.excluded == {"train-0000.tar/0003.jpg": "blurred"}
+    assert [*data.unreadable] == ["train-0002.tar/bad.jpg"] and "runcated" in data.unreadable["train-0002.tar/bad.jpg"]
+    assert len(data.splits["train"]) == 12 + 6 - 1

@@ -40,7 +40,7 @@ class Audit(Strict):
     verb: ClassVar[str] = "audit"
     positional: ClassVar[tuple[str, ...]] = ("data",)
 
-    data: str = Field(min_length=1, description="folder or data set")
+    data: str = Field(min_length=1, description="folder, table, wds:SHARDS, hf:NAME, or data set")
     quick: bool = Field(False, description="headers and file hashes only")
     labels: bool = Field(False, description="search for likely label errors too")
     worst: int = Field(50, ge=1, le=100_000, description="how many doubtful labels to list")

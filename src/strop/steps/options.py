@@ -43,7 +43,9 @@ def _lower(value: Any) -> str:
 class DataConfig(Strict):
     """Which pictures, how many are held out, and at what size the network sees them."""
 
-    source: Annotated[str, BeforeValidator(str)] = Field(description="folder, or the name of a data set")
+    source: Annotated[str, BeforeValidator(str)] = Field(
+        description="folder, table, wds:SHARDS, hf:NAME, or a set's name"
+    )
     validation: Annotated[str, BeforeValidator(_read_share)] = Field(
         "5%", description="share of train held out to choose by; taken by content hash"
     )

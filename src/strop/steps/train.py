@@ -44,7 +44,9 @@ class Train(TrainingOptions):
     positional: ClassVar[tuple[str, ...]] = ("data",)
     references: ClassVar[tuple[str, ...]] = ("parent", "teacher")
 
-    data: DataField = Field(description="folder with a folder for each class, or the name of a data set")
+    data: DataField = Field(
+        description="folder with a folder for each class, table, wds:SHARDS, hf:NAME, or the name of a data set"
+    )
     model: ModelField = Field(None, description="network by name, e.g. squeezenet:sr=0.25; see strop models")
     pretrained: Annotated[bool | str, BeforeValidator(_read_pretrained)] = Field(
         False, description="true for the library's weights, or a .safetensors file"
