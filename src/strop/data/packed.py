@@ -40,16 +40,15 @@ class PackedNames(Sequence[str]):
         self.ends = np.cumsum(np.concatenate(lengths))
 
     @classmethod
-    def join(cls, parts: Sequence[PackedNames]) -> PackedNames:
-        """All names of `parts`, in order."""
+    def join(cls, parts: Iterable[PackedNames]) -> PackedNames:
+        """All names of `parts`, in order; each part is needed only until the next one is taken."""
         import numpy as np
 
-        starts = np.cumsum([0] + [len(part.blob) for part in parts])
-        ends = [
-            np.zeros(1, dtype=np.int64),
-            *(part.ends[1:] + start for part, start in zip(parts, starts, strict=False)),
-        ]
-        return cls._of(b"".join(part.blob for part in parts), np.concatenate(ends))
+        blob, ends = bytearray(), [np.zeros(1, dtype=np.int64)]
+        for part in parts:
+            ends.append(part.ends[1:] + len(blob))
+            blob += part.blob
+        return cls._of(bytes(blob), np.concatenate(ends))
 
     @classmethod
     def _of(cls, blob: bytes, ends: np.ndarray) -> PackedNames:

@@ -15,7 +15,7 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 CLASSES_FILE = "classes.txt"
-_THREADS, _SHOWN = 4, 10
+PLACE = [("shard", "<u4"), ("start", "<u8"), ("size", "<u4")]
+_THREADS, _SHOWN, _BLOCK = 4, 10, 8192
+_MOST = 2**32 - 1
 
 
 class ShardSplit(EncodedSplit):
@@ -48,7 +50,7 @@ class ShardSplit(EncodedSplit):
         shards: their paths below it.
         names: N names, the shard's path and the member's.
         labels: (N,) int64.
-        places: (N, 3) int64: number of the shard, offset of the first byte, size in bytes.
+        places: (N,) of the fields PLACE: number of the shard, offset of the first byte, size in bytes.
         stamps: (N, 16) uint8, as for `FileSplit`.
     """
 
@@ -65,7 +67,7 @@ class ShardSplit(EncodedSplit):
         self.places, self.stamps = places, stamps
 
     def open(self, i: int) -> BinaryIO:
-        shard, start, size = self.places[i].tolist()
+        shard, start, size = self.places[i].item()
         if size > MAX_FILE_BYTES:
             raise OSError(errno.EFBIG, f"{size:,} bytes are more than the {MAX_FILE_BYTES:,} that strop reads")
         with open_regular(os.path.join(self.root, self.shards[shard])) as file:
@@ -75,7 +77,7 @@ class ShardSplit(EncodedSplit):
         return io.BytesIO(content)
 
     def where(self, i: int) -> str:
-        shard = self.shards[int(self.places[i, 0])]
+        shard = self.shards[self.places["shard"][i]]
         return f"{os.path.join(self.root, shard)}, {self.names[i].removeprefix(_nfc(shard) + '/')}"
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> ShardSplit:
@@ -85,12 +87,22 @@ class ShardSplit(EncodedSplit):
 
 @dataclass
 class _Index:
-    """What is in a shard: a name and a row (offset, size, number of the label) for each picture."""
+    """What is in a shard, or in all shards of a split, before its classes have numbers.
 
-    kind: str = ""
-    names: PackedNames = field(default_factory=PackedNames)
-    rows: array = field(default_factory=lambda: array("q"))
-    labels: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        names: sorted in each shard, because the fingerprint goes by name: to sort a million at every command takes
+            70 MB.
+        places: as in `ShardSplit`.
+        labels: positions in `texts`.
+        texts: what pictures say about their class.
+        kinds: where they say it.
+    """
+
+    names: PackedNames
+    places: np.ndarray
+    labels: np.ndarray
+    texts: dict[str, int]
+    kinds: set[str]
 
 
 def open_shards(pattern: str) -> Source:
@@ -112,16 +124,17 @@ def open_shards(pattern: str) -> Source:
     folder = Path(os.path.abspath(Path(pattern).expanduser()))
     root = folder if folder.is_dir() else Path(os.path.commonpath([file.parent for file in files]))
     grouped = group_by_split(files, where)
-    ordered = [(split, file) for split in SPLITS for file in grouped.get(split, [])]
-    indices = _read_all(root, [file for _, file in ordered], where)
-    kinds = {index.kind for index in indices}
+    broken: list[UserError] = []
+    indices = {split: _read_all(root, grouped[split], broken) for split in SPLITS if split in grouped}
+    _raise_broken(broken, where)
+    kinds = set().union(*(index.kinds for index in indices.values()))
     if len(kinds) > 1:
         raise UserError(where, f"some pictures have their class in {' and some in '.join(sorted(kinds))}. Use one.")
-    known = {split: {label for index in _of(split, ordered, indices) for label in index.labels} for split in grouped}
     file = root / CLASSES_FILE
-    numbered = file.is_file() and all(label.isdigit() for label in known.get("train", ()))
+    numbered = file.is_file() and all(text.isdigit() for text in indices["train"].texts)
+    known = {split: set(index.texts) for split, index in indices.items()}
     classes = name_classes(known, read_classes(file) if numbered else None, where, str(file))
-    splits = {split: _join(root, split, ordered, indices, classes) for split in SPLITS if split in grouped}
+    splits = {split: _finish(root, grouped[split], index, list(classes)) for split, index in indices.items()}
     return Source(_nfc(root.name) or "shards", f"wds:{folder}", tuple(classes.values()), splits)
 
 
@@ -136,8 +149,11 @@ def _find(pattern: str, where: str) -> list[Path]:
     return found
 
 
-def _read_all(root: Path, files: list[Path], where: str) -> list[_Index]:
-    """The index of each shard; reading headers waits for the disk, so a few threads share it."""
+def _read_all(root: Path, files: list[Path], broken: list[UserError]) -> _Index:
+    """The index of a split; reading headers waits for the disk, so a few threads share it. Errors go into `broken`."""
+    import numpy as np
+
+    places, labels, texts, kinds = [np.empty(0, PLACE)], [np.empty(0, np.int32)], {}, set()
 
     def read(file: Path) -> _Index | UserError:
         try:
@@ -145,68 +161,76 @@ def _read_all(root: Path, files: list[Path], where: str) -> list[_Index]:
         except UserError as error:
             return error
 
+    def take(indices: Iterator[_Index | UserError]) -> Iterator[PackedNames]:
+        """Each shard's index is dropped once it is copied."""
+        for number, index in enumerate(indices):
+            if isinstance(index, UserError):
+                broken.append(index)
+                continue
+            index.places["shard"] = number
+            places.append(index.places)
+            numbers = [texts.setdefault(text, len(texts)) for text in index.texts]
+            labels.append(np.array(numbers, np.int32)[index.labels])
+            kinds.update(index.kinds)
+            yield index.names
+
     with ThreadPoolExecutor(_THREADS, "shards") as pool:
-        made = list(pool.map(read, files))
-    broken = [error for error in made if isinstance(error, UserError)]
+        names = PackedNames.join(take(pool.map(read, files)))
+    return _Index(names, np.concatenate(places), np.concatenate(labels), texts, kinds)
+
+
+def _raise_broken(broken: list[UserError], where: str) -> None:
     if len(broken) == 1:
         raise broken[0]
     if broken:
         more = [f"... and {len(broken) - _SHOWN} more shards"] if len(broken) > _SHOWN else []
         raise UserError(where, *map(str, broken[:_SHOWN]), *more)
-    return made
 
 
 def _read_shard(root: Path, file: Path) -> _Index:
-    index, prefix = _Index(), os.path.relpath(file, root)
+    import numpy as np
+
+    prefix, kinds, numbers, labels = os.path.relpath(file, root), set(), array("q"), {}
 
     def take(samples: Iterable[Sample]) -> Iterator[str]:
         for name, start, size, label, kind in samples:
-            if (index.kind or kind) != kind:
-                raise UserError(str(file), f"{show(name)} has its class in {kind}, others in {index.kind}. Use one.")
-            index.kind = kind
-            index.rows.extend((start, size, index.labels.setdefault(label, len(index.labels))))
+            kinds.add(kind)
+            if len(kinds) > 1:
+                (other,) = kinds - {kind}
+                raise UserError(str(file), f"{show(name)} has its class in {kind}, others in {other}. Use one.")
+            numbers.extend((start, min(size, _MOST), labels.setdefault(label, len(labels))))
             yield _nfc(f"{prefix}/{name}")
 
     try:
         with open_regular(file) as opened:
             members = read_members(opened.fileno(), str(file))
-            index.names = PackedNames(take(read_samples(members, opened.fileno(), str(file))))
+            names = PackedNames(take(read_samples(members, opened.fileno(), str(file))))
     except OSError as error:
         raise unreadable(str(file), error) from error
-    if not len(index.names):
+    if not len(names):
         raise UserError(str(file), f"holds no picture ({', '.join(sorted(EXTENSIONS))}).")
-    order = index.names.order()
-    names = index.names if order is None else index.names.take(order)
+    rows, order = np.frombuffer(numbers, np.int64).reshape(-1, 3), names.order()
+    if order is not None:
+        names, rows = names.take(order), rows[order]
+    places = np.empty(len(rows), PLACE)
+    places["start"], places["size"] = rows[:, 0], rows[:, 1]
     for name, after in pairwise(names.raw()):
         if name == after:
             raise UserError(str(file), f"{show(name.decode().removeprefix(_nfc(prefix) + '/'))} is in it twice.")
-    return index
+    return _Index(names, places, rows[:, 2], labels, kinds)
 
 
 def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _of(split: str, ordered: list[tuple[str, Path]], indices: list[_Index]) -> Iterator[_Index]:
-    return (index for (name, _), index in zip(ordered, indices, strict=True) if name == split)
-
-
-def _join(
-    root: Path, split: str, ordered: list[tuple[str, Path]], indices: list[_Index], classes: dict[str, str]
-) -> ShardSplit:
+def _finish(root: Path, files: list[Path], index: _Index, classes: list[str]) -> ShardSplit:
     import numpy as np
 
-    numbers = {label: number for number, label in enumerate(classes)}
-    mine = list(_of(split, ordered, indices))
-    shards = [os.path.relpath(file, root) for name, file in ordered if name == split]
-    lengths = [len(index.names) for index in mine]
-    places, labels = np.empty((sum(lengths), 3), np.int64), np.empty(sum(lengths), np.int64)
-    for number, (index, end) in enumerate(zip(mine, np.cumsum(lengths).tolist(), strict=True)):
-        part, rows = slice(end - len(index.names), end), np.frombuffer(index.rows, np.int64).reshape(-1, 3)
-        places[part, 0], places[part, 1:] = number, rows[:, :2]
-        labels[part] = np.array([numbers[label] for label in index.labels], np.int64)[rows[:, 2]]
-    names = PackedNames.join([index.names for index in mine])
-    return ShardSplit(root, shards, names, labels, places, _stamp(root, shards, places))
+    number = {text: i for i, text in enumerate(classes)}
+    labels = np.array([number[text] for text in index.texts], np.int64)[index.labels]
+    shards = [os.path.relpath(file, root) for file in files]
+    return ShardSplit(root, shards, index.names, labels, index.places, _stamp(root, shards, index.places))
 
 
 def _stamp(root: Path, shards: list[str], places: np.ndarray) -> np.ndarray:
@@ -215,7 +239,8 @@ def _stamp(root: Path, shards: list[str], places: np.ndarray) -> np.ndarray:
 
     states, _ = stamp_files(os.fspath(root), map(os.fsencode, shards))
     stamps = bytearray()
-    for shard, start, size in (row for at in range(0, len(places), 8192) for row in places[at : at + 8192].tolist()):
+    blocks = (places[at : at + _BLOCK].tolist() for at in range(0, len(places), _BLOCK))
+    for shard, start, size in (place for block in blocks for place in block):
         state = states[shard].tobytes()
         made = hashlib.blake2b(state + struct.pack("<qq", start, size), digest_size=HASH_BYTES).digest()
         stamps += made if any(state) else bytes(HASH_BYTES)
