@@ -14,6 +14,7 @@ from ..runs import cores, write_json, write_whole
 from .balance import count_classes, find_broken, find_colours, find_imbalance, find_sizes
 from .collection import Collection, SourceCollection
 from .copies import find_exact, find_near, group_equal
+from .crops import Embed
 from .doubts import WORST, find_doubts
 from .findings import SEVERITIES, Finding, Findings, Item, make_finding
 from .kinds import KINDS
@@ -26,6 +27,7 @@ def audit(
     *,
     quick: bool = False,
     labels: bool = False,
+    embed: Embed | None = None,
     worst: int = WORST,
     seed: int = 0,
     threads: int | None = None,
@@ -37,6 +39,7 @@ def audit(
         data: a folder, the name of a data set, or an opened Source; an existing folder goes first.
         quick: headers and file hashes only: no pixel is decoded, near copies and cut-short files are not found.
         labels: search train and val for likely label errors too; not in quick mode.
+        embed: look for crops too, among pictures whose vectors it finds near (see `find_crops`); not in quick mode.
         worst: how many doubtful labels are listed, >= 1.
         seed: of the folds in the search for label errors.
         threads: pictures read at a time (default: processors, 4 at most).
@@ -50,6 +53,8 @@ def audit(
     """
     if quick and labels:
         raise UserError("--labels", "needs the pixels, and --quick reads none. Leave one of them out.")
+    if quick and embed is not None:
+        raise UserError("--embeddings", "needs the pixels, and --quick reads none. Leave one of them out.")
     if worst < 1:
         raise UserError("worst", f"{worst} is no number of pictures to list. Write 1 or more.")
     start = time.perf_counter()
@@ -59,7 +64,7 @@ def audit(
     found += find_broken(collection, looks)
     found += find_exact(collection, looks, group)
     if not quick:
-        near, family = find_near(collection, looks, group)
+        near, family = find_near(collection, looks, group, embed)
         found += near
         found += find_doubts(collection, looks, family, worst=worst, seed=seed) if labels else []
     return conclude(collection, looks, found, name=name, location=location, start=start)

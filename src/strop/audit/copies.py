@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from ..data.look import Looks
 from ..data.near import find_pairs
 from .collection import NO_LABEL, Collection
+from .crops import Embed, find_crops
 from .findings import Finding, Item, make_finding
 
 
@@ -49,21 +50,30 @@ def find_exact(collection: Collection, looks: Looks, group: np.ndarray) -> list[
     return found
 
 
-def find_near(collection: Collection, looks: Looks, group: np.ndarray) -> tuple[list[Finding], np.ndarray]:
-    """The same among near copies: re-encoded, resized or mirrored. Flat pictures are alike by nature and left out.
+def find_near(
+    collection: Collection, looks: Looks, group: np.ndarray, embed: Embed | None = None
+) -> tuple[list[Finding], np.ndarray]:
+    """The same among near copies: re-encoded, resized or mirrored, and with `embed` cropped.
+
+    Flat pictures are alike by nature and left out.
 
     Returns: the findings, and (N,) the number of the family of near and equal copies of each picture.
     """
     first = _first_of_each(group)
     i, j, mirrored, limits = find_pairs(looks, first, collection.pixels)
     family = _families(looks.n, group, i, j)
+    whole = len(i)
+    if embed is not None:
+        more = find_crops(collection, looks, first, family, embed)
+        i, j, mirrored = (np.concatenate(both) for both in zip((i, j, mirrored), more[:3], strict=True))
+        limits, family = limits + more[3], _families(looks.n, group, i, j)
     members = defaultdict(list)
     for place in np.flatnonzero(np.isin(group, group[np.concatenate([i, j])])):
         members[int(group[place])].append(int(place))
     leaks, two_labels, same = defaultdict(dict), [], []
-    for a, b, turned in zip(i.tolist(), j.tolist(), mirrored.tolist(), strict=True):
+    for number, (a, b, turned) in enumerate(zip(i.tolist(), j.tolist(), mirrored.tolist(), strict=True)):
         left, right = members[int(group[a])], members[int(group[b])]
-        note = _tell_difference(looks, a, b, turned)
+        note = _tell_difference(looks, a, b, turned, cropped=number >= whole)
         _add_leaks(collection, left, right, note, leaks)
         pairs = _pair_up(collection, left, right)
         same += [(x, y, note) for x, y in pairs if collection.label[x] == collection.label[y]]
@@ -154,8 +164,8 @@ def _join(collection: Collection, pairs: list[tuple[int, int, str]]) -> Iterator
         yield Item(_names(collection, together), notes[key] if len(together) == 2 else f"{len(together)} near copies")
 
 
-def _tell_difference(looks: Looks, a: int, b: int, mirrored: bool) -> str:
-    words = ["mirrored"] if mirrored else []
+def _tell_difference(looks: Looks, a: int, b: int, mirrored: bool, *, cropped: bool) -> str:
+    words = ["cropped"] * cropped + ["mirrored"] * mirrored
     if (looks.size[a] != looks.size[b]).any():
         words.append(" and ".join(f"{width} x {height}" for height, width in (looks.size[a], looks.size[b])))
     return ", ".join(words) or "same size"

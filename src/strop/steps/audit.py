@@ -14,6 +14,7 @@ from ..augment import PRESETS
 from ..config import Strict
 from ..errors import UserError
 from ..runs import check_new_file, check_new_folder, free_folder
+from .embedding import EmbeddingField, make_embed
 from .parts import Augment, split_mixing
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Audit(Strict):
     data: str = Field(min_length=1, description="folder, table, wds:SHARDS, hf:NAME, or data set")
     quick: bool = Field(False, description="headers and file hashes only")
     labels: bool = Field(False, description="search for likely label errors too")
+    embeddings: EmbeddingField = Field(
+        None, description="search for crops too, by a pretrained network: auto, its name, or its .safetensors file"
+    )
     worst: int = Field(50, ge=1, le=100_000, description="how many doubtful labels to list")
     fix: str | None = Field(None, description="new text file that lists what to leave out, and why; nothing is deleted")
     preview: str | None = Field(None, description="new PNG that shows what --augment makes of eight pictures")
@@ -65,9 +69,11 @@ class Audit(Strict):
         for place in filter(None, (self.out, self.fix)):
             check_place(location and str(Path(location).expanduser()), Path(place))
         self._check_places()
-        findings = audit(
-            self.data, quick=self.quick, labels=self.labels, worst=self.worst, seed=self.seed, progress=_tell_progress()
-        )
+        if self.quick and self.embeddings:
+            raise UserError("--embeddings", "needs the pixels, and --quick reads none. Leave one of them out.")
+        embed = make_embed(self.embeddings) if self.embeddings else None
+        options = {"quick": self.quick, "labels": self.labels, "worst": self.worst, "seed": self.seed}
+        findings = audit(self.data, embed=embed, progress=_tell_progress(), **options)
         folder = Path(self.out) if self.out is not None else free_folder(Path(root) / f"{_name(findings.name)}-audit")
         files = write_audit(findings, folder)
         if self.fix is not None:
