@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..data.look import Looks
 from ..data.near import find_pairs
+from ..data.split import join
 from .collection import NO_LABEL, Collection
 from .crops import Embed, find_crops
 from .findings import Finding, Item, make_finding
@@ -109,8 +108,7 @@ def _first_of_each(group: np.ndarray) -> np.ndarray:
 def _families(n: int, group: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Near pairs and equal groups joined; a broken picture is a family of its own."""
     own = np.where(group >= 0, group, np.arange(n) + n)
-    links = coo_array((np.ones(len(i), dtype=np.int8), (own[i], own[j])), shape=(2 * n, 2 * n))
-    return connected_components(links, directed=False)[1][own]
+    return join(2 * n, own[i], own[j])[own]
 
 
 def _pair_up(collection: Collection, left: list[int], right: list[int]) -> list[tuple[int, int]]:
@@ -151,10 +149,8 @@ def _join(collection: Collection, pairs: list[tuple[int, int, str]]) -> Iterator
     """Pairs that share a picture become one item."""
     places = sorted({place for a, b, _ in pairs for place in (a, b)})
     number = {place: k for k, place in enumerate(places)}
-    row, column = ([number[pair[side]] for pair in pairs] for side in (0, 1))
-    shape = (len(places), len(places))
-    links = coo_array((np.ones(len(row), dtype=np.int8), (row, column)), shape=shape)
-    part = connected_components(links, directed=False)[1].tolist()
+    row, column = (np.array([number[pair[side]] for pair in pairs]) for side in (0, 1))
+    part = join(len(places), row, column).tolist()
     joined, notes = defaultdict(list), {}
     for place in places:
         joined[part[number[place]]].append(place)

@@ -7,14 +7,13 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .alike import Judge
 from .hashes import HASH_BYTES, HashStore
 from .look import Looks
 from .phash import NearSearch
 from .source import Split
+from .split import join
 
 MOST_PAIRS = 1_000_000
 LEAST_SIDE = 8
@@ -81,9 +80,7 @@ def group_near(split: Split, hashes: np.ndarray, look: Callable[[], Looks], name
     i, j, _, limits = find_pairs(looks, first, split.pixels)
     for limit in limits:
         log.warning("%s: %s", name, limit)
-    links = coo_array((np.ones(len(i), np.int8), (group[i], group[j])), shape=(len(first), len(first)))
-    family = connected_components(links, directed=False)[1][group]
-    family = _number_shared(family)
+    family = _number_shared(join(len(first), group[i], group[j])[group])
     once = np.unique(hashes, axis=0, return_index=True)[1]
     store.keep(hashes[once], family[once, None].view(np.uint8))
     return family

@@ -7,10 +7,10 @@ a radius without comparing all pairs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import cv2
 import numpy as np
-from scipy.fft import dctn
 
 BITS = 64
 _LARGEST_SIDE, _COSINES = 64, 12
@@ -50,10 +50,17 @@ def spectrum_hash(luma: np.ndarray) -> np.uint64:
     if max(height, width) > _LARGEST_SIDE:
         size = (min(width, _LARGEST_SIDE), min(height, _LARGEST_SIDE))
         luma = cv2.resize(np.ascontiguousarray(luma), size, interpolation=cv2.INTER_AREA)
-    cosines = dctn(luma.astype(np.float32), type=2)[:_COSINES, :_COSINES]
-    if cosines.shape != (_COSINES, _COSINES):
-        cosines = np.pad(cosines, [(0, _COSINES - side) for side in cosines.shape])
+    height, width = luma.shape
+    cosines = _waves(height) @ luma.astype(np.float32) @ _waves(width).T
     return np.bitwise_or.reduce(_WEIGHTS[cosines[_ROWS, _COLUMNS] > 0], initial=np.uint64(0))
+
+
+@cache
+def _waves(side: int) -> np.ndarray:
+    """The lowest cosines of DCT-II over so many pixels, (12, side); zeros for those that a short side does not have."""
+    k = np.arange(_COSINES)[:, None]
+    waves = np.cos(np.pi / side * (np.arange(side) + 0.5) * k) * (k < side)
+    return waves.astype(np.float32)
 
 
 def band_masks(bands: int) -> list[np.ndarray]:

@@ -238,9 +238,6 @@ class _Tokens:
         contents, first = _number(self.hashes)
         if self.groups is None and self.near is None:
             return contents, first
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
         numbers: dict[str, int] = {}
         grouped = [(i, numbers.setdefault(group, len(numbers))) for i, group in enumerate(self.groups or ()) if group]
         edges = np.array(grouped, np.int64).reshape(-1, 2)
@@ -250,9 +247,7 @@ class _Tokens:
             edges = np.concatenate([edges, np.column_stack([members, len(numbers) + self.near[members]])])
             n += int(self.near.max()) + 1
         links = (contents[edges[:, 0]], len(first) + edges[:, 1])
-        graph = coo_array((np.ones(len(edges), np.int8), links), shape=(n, n))
-        _, component = connected_components(graph, directed=False)
-        ids = component[contents].astype(np.int64)
+        ids = join(n, *links)[contents].astype(np.int64)
         _, ids = np.unique(ids, return_inverse=True)
         return ids, self._find_smallest(ids)
 
@@ -267,6 +262,19 @@ class _Tokens:
             if cluster not in best or rank < best[cluster]:
                 best[cluster] = rank
         return np.array([best[cluster][2] for cluster in range(len(best))], np.int64)
+
+
+def join(n: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """(n,) number of what each of n things hangs together with, by links from i to j."""
+    import numpy as np
+
+    if not len(i):
+        return np.arange(n)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(n, n))
+    return connected_components(links, directed=False)[1]
 
 
 def _number(hashes: Hashes) -> tuple[np.ndarray, np.ndarray]:
