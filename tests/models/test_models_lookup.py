@@ -51,6 +51,25 @@ def test_sampled_index_lines_agree_with_the_models(name, parameters, build):
     assert line["parameters"] == counted["parameters"]
 
 
+@pytest.mark.parametrize("name", models.names())
+def test_the_lines_of_our_own_networks_are_fresh(name):
+    """Whoever changes one runs tools/make_model_index.py (a few seconds)."""
+    line = next(line for line in INDEX if (line["library"], line["name"]) == ("strop", name))
+    with torch.device("meta"):
+        net = strop.models.build(name, num_classes=1000)
+    counted = complexity(net, (3, line["input_size"], line["input_size"]))
+    assert (line["parameters"], line["macs"]) == (counted["parameters"], counted["macs"])
+    assert line["weights"] == ("torchvision" if getattr(net, "published", None) else None)
+
+
+@pytest.mark.parametrize(("name", "has_weights"), [("resnet18", True), ("resnet200", False)])
+def test_the_index_says_whether_timm_publishes_weights(name, has_weights):
+    """As timm's own configuration says; torchvision publishes all of its."""
+    line = next(line for line in INDEX if (line["library"], line["name"]) == ("timm", name))
+    assert (line["weights"] == "timm") == bool(timm.get_pretrained_cfg(name).has_weights) == has_weights
+    assert {line["weights"] for line in INDEX if line["library"] == "torchvision"} == {"torchvision"}
+
+
 def test_bare_names_are_looked_up_in_one_order():
     """strop's own models, then torchvision, then timm."""
     assert resolve("cnn2") == ("strop", "cnn2")
