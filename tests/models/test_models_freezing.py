@@ -14,6 +14,7 @@ from strop.models.classifier import Classifier, Preprocess
 from strop.models.freezing import choose_stages, freeze, read_stages
 from strop.models.stages import stage_of_tensors
 from strop.sparsify.l1 import L1
+from strop.train.ema import start_average, update_average
 from strop.train.losses import losses
 from strop.train.objective import Supervised
 from strop.train.optim import make_optimizer
@@ -128,11 +129,12 @@ def distilled(model):
     ],
 )
 def test_nothing_frozen_moves(make, name, words):
-    """Two updates with decay and L1: frozen tensors, statistics and counters keep their bits; the others move."""
+    """Two updates with decay, L1 and an average: frozen tensors, statistics, counters keep their bits; others move."""
     model = classifier(name)
     objective = make(model)
     chosen = freeze(model.net, 3, words).stages
     before = copy.deepcopy(model.net.state_dict())
+    average = start_average(model.net)
     optimizer, l1 = make_optimizer(model, "sgd", lr=0.5, weight_decay=0.1), L1(strength=0.1)
     images = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     for _ in range(2):
@@ -141,11 +143,12 @@ def test_nothing_frozen_moves(make, name, words):
         objective(images, torch.arange(6) % 3).total.backward()
         optimizer.step()
         l1(model.net, 0.5)
+        update_average(average, model.net, 0.3)
     place, after = stage_of_tensors(model.net, 3), model.net.state_dict()
     moved = dict.fromkeys(place.values(), False)
     for tensor, value in before.items():
         if place[tensor] in chosen:
-            assert torch.equal(after[tensor], value), tensor
+            assert torch.equal(after[tensor], value) and torch.equal(average[tensor], value), tensor
         else:
             moved[place[tensor]] |= not torch.equal(after[tensor], value)
     assert {stage for stage, did in moved.items() if did} == set(moved) - set(chosen)

@@ -66,7 +66,7 @@ def load_file(model: nn.Module, path: Path, num_classes: int) -> None:
     fresh = load_tensors(model, tensors, num_classes, str(path))
     if fresh:
         heads = dict.fromkeys(name.rpartition(".")[0] for name in fresh)
-        log.info("  new head %s: the one in %s is for other classes", ", ".join(heads), path.name)
+        log.info("  new head %s; the file's is for other classes", ", ".join(heads))
 
 
 def load_tensors(
