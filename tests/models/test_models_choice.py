@@ -33,7 +33,9 @@ def test_a_library_may_stand_before_the_name():
     assert with_options.options == {"drop_rate": 0.1, "act_layer": "gelu", "zero_init_last": False, "k": None}
 
 
-@pytest.mark.parametrize("text", ["cnn2", "squeezenet:sr=0.25,final_relu=False", "timm:resnet18:drop_rate=0.1"])
+@pytest.mark.parametrize(
+    "text", ["cnn2", "tv:resnet18", "squeezenet:sr=0.25,final_relu=False", "timm:resnet18:drop_rate=0.1"]
+)
 def test_the_shortest_text_reads_back(text):
     """What a table shows can be given to --model again."""
     assert written_model(read_model(text)) == text
@@ -77,7 +79,8 @@ def test_a_step_keeps_options_and_bare_names_stay_bare():
     assert step.default_id({}) == "timm-resnet18"
     assert step.settings()["model"] == {"timm:resnet18": {"drop_rate": 0.1}}
     assert Train(data="d", model=step.settings()["model"]) == step
-    assert Train(data="d", model="cnn2").settings()["model"] == "cnn2"
+    assert Train(data="d", model="resnet18").settings()["model"] == "resnet18"
+    assert Train(data="d", model="cnn2").settings()["model"] == {"cnn2": {"dropout": 0.0}}
     assert Train(data="d", parent="p").settings()["model"] is None
 
 

@@ -16,7 +16,7 @@ from strop import artifact
 from strop.config import Budget
 from strop.deploy.onnx import export_float
 from strop.errors import UserError
-from strop.models import build
+from strop.models import build, models
 from strop.models.classifier import Classifier, Preprocess
 from strop.models.freezing import freeze
 from strop.models.stages import stages
@@ -66,6 +66,17 @@ def test_the_row_of_the_table_is_what_happens(networks, tmp_path):
     check_exported(net, pictures, tmp_path / "model.onnx")
     assert f"| {networks} | {stand_in}, {size} px | yes | yes | {'no' if refusal else 'yes'} | yes | yes |" in page
     assert refusal is None or refusal in page
+
+
+@pytest.mark.parametrize("entry", models.entries().values(), ids=lambda entry: entry.name)
+def test_the_page_names_our_networks_and_their_options(entry):
+    """Each in one line of the first table, with all that can be set."""
+    line = next(
+        line
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `") and f"`{entry.name}`" in line
+    )
+    assert all(f"`{option}" in line.split(" | ")[1] for option in entry.options if option != "input_size")
 
 
 def check_backward(net, pictures):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError, suggest
-from . import WANT_HALVES, models, pretrained
+from . import WANT_HALVES, known, models, pretrained
 
 
 def build(
@@ -51,7 +51,7 @@ def _build_own(
     if with_weights:
         published = getattr(model, "published", None)
         if published is None:
-            so = f"'{name}' with these options" if options else f"'{name}'"
+            so = f"'{name}'" + " with these options" * (known(name)[0].weights is not None)
             raise UserError("pretrained", f"{so} has no published weights. Write the path of a .safetensors file.")
         pretrained.load_torchvision(model, published, num_classes, {})
     return model

@@ -72,9 +72,9 @@ def squeezenet(
     convolutions, from a squeeze to sr * e_i channels.
 
     Source: Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", 2016, arXiv:1602.07360.
-    Unlike torchvision: each convolution has a ReLU of its own inside the fires as there, and the last one can go.
-    Unlike the paper: its "7.7 MB" for the complex bypass is not what a 1x1 convolution at the four fires that change
-    their width gives (6.36 MB at 1,000 classes, stem 1.0); we build those four.
+    Unlike published code in which both halves of a fire share a ReLU: each convolution has its own, so that the two can
+    be fused. Unlike the paper: its "7.7 MB" for the complex bypass is not what a 1x1 convolution at the four fires that
+    change their width gives (6.36 MB at 1,000 classes, stem 1.0); we build those four.
 
     Args:
         input_size: pixels a side that the network is meant for; any from 32 works, as the pooling is global.
