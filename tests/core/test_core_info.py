@@ -83,6 +83,7 @@ def test_wide_terminals_see_the_class(strop):
         (["runs/nothing"], "runs/nothing: there is no such folder. Give a run, or a network by name."),
         (["."], "is not a run folder"),
         (["vgg11", "--input-size", "8"], "--input-size: vgg11 refuses a picture of 3x8x8: "),
+        (["vit_b_32", "--input-size", "100"], "--input-size: vit_b_32 refuses a picture of 3x100x100: "),
         (["cnn5", "--input-size", "16"], "16 is too small for 5 poolings. Write 32 or more."),
         (["resnet18", "--all", "--depth", "2"], "--all and --depth contradict each other. Leave one out."),
         (["resnet18", "--convention", "fvcore"], "'fvcore' is not an option."),
@@ -117,6 +118,12 @@ def test_the_diagram_is_written_once(strop, here):
     assert drawn.startswith("<svg ") and "2 x layer1.0" in drawn and "layer4" in drawn
     code, _, err = strop("info", "cnn3", "--diagram", "net.svg")
     assert code == 2 and "strop overwrites nothing" in err and (here / "net.svg").read_text() == drawn
+
+
+def test_grey_pictures(strop):
+    """--channels 1 makes the first layer read one channel: 64 * 7 * 7 * 2 weights fewer."""
+    grey, colour = (info(strop, "resnet18", "--input-size", "32", *words) for words in (["--channels", "1"], []))
+    assert grey["input_size"] == [1, 32, 32] and colour["parameters"] - grey["parameters"] == 64 * 49 * 2
 
 
 def test_options_of_a_network(strop):

@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 REFUSALS = (RuntimeError, NotImplementedError, ValueError, AssertionError, IndexError)
 
 
-def build_to_look_at(make: Callable[[], nn.Module], input_size: tuple[int, int, int], *, to_run: bool) -> nn.Module:
-    """A network without memory for its tensors where shapes are enough, else an ordinary one."""
+def build_to_look_at(
+    make: Callable[[], nn.Module], name: str, input_size: tuple[int, int, int], *, to_run: bool
+) -> nn.Module:
+    """A network without memory for its tensors where shapes are enough, else an ordinary one.
+
+    Raises:
+        UserError: it can't be built for such a picture.
+    """
     if not to_run:
         try:
             with torch.device("meta"):
@@ -39,7 +45,10 @@ def build_to_look_at(make: Callable[[], nn.Module], input_size: tuple[int, int, 
             return net
         except REFUSALS:
             pass  # it computes with values; or it refuses the picture, and will do so again
-    return make()
+    try:
+        return make()
+    except REFUSALS as error:
+        raise _refusal(name, input_size, error) from error
 
 
 def describe(subject: Subject, wanted: Info) -> dict[str, Any]:
@@ -93,9 +102,12 @@ def _record(subject: Subject) -> Recording:
     try:
         return record(subject.net, subject.input_size)
     except REFUSALS as error:
-        said = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        picture = "x".join(map(str, subject.input_size))
-        raise UserError("--input-size", f"{subject.name} refuses a picture of {picture}: {said}") from error
+        raise _refusal(subject.name, subject.input_size, error) from error
+
+
+def _refusal(name: str, input_size: tuple[int, int, int], error: Exception) -> UserError:
+    said = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    return UserError("--input-size", f"{name} refuses a picture of {'x'.join(map(str, input_size))}: {said}")
 
 
 def _timed(subject: Subject, wanted: Info, leaves: list, shown: list, names: set[str]) -> dict[str, Any]:

@@ -40,9 +40,7 @@ class Info(Strict):
     classes: int | None = Field(
         None, ge=1, le=1_000_000, description=f"outputs of a network by name (default: {CLASSES})"
     )
-    channels: Literal[1, 3] | None = Field(
-        None, description="of the picture, 1 or 3, for a network by name (default: 3)"
-    )
+    channels: int | None = Field(None, ge=1, le=512, description="of the picture, for a network by name (default: 3)")
     convention: Literal["strop", "thop", "torchsummary", "torchinfo"] = Field(
         "strop", description="whose count: strop; thop (MACs); torchsummary, torchinfo (total size)"
     )
@@ -140,6 +138,7 @@ class Info(Strict):
         classes = self.classes or CLASSES
         net = build_to_look_at(
             lambda: build(chosen.name, num_classes=classes, in_chans=channels, input_size=size, **chosen.options),
+            self.subject,
             (channels, size, size),
             to_run=self.measure,
         )
