@@ -30,6 +30,7 @@ SWIN = {"embed_dim": 32, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 4, 8)}
 # What the experiments use: what it is checked on (builder, options, pixels), and how the table says so.
 ROWS = {
     "cnn2, cnn3, cnn5": ("cnn3", {}, 32, "cnn3"),
+    "cnn_fast": ("cnn_fast", {"residual": True, "width": 16}, 32, "cnn_fast, residual"),
     "resnet20 to resnet110": ("resnet20", {}, 32, "resnet20"),
     "plain20 to plain110": ("plain20", {}, 32, "plain20"),
     "resnet18_small, resnet34_small": ("resnet18_small", {}, 32, "resnet18_small"),

@@ -54,7 +54,7 @@ def test_pipeline_files_of_a_model(pipeline, name):
     expected = {"run.json", "config.yaml", "data.json", "model.json", "result.json", "confusion_matrix.png"}
     expected |= {"report.html"}
     if name in TRAINED:
-        expected |= {"model.safetensors", "metrics.jsonl", "train_details.png", "checkpoints"}
+        expected |= {"model.safetensors", "metrics.jsonl", "results.csv", "train_details.png", "checkpoints"}
     else:
         expected |= {"model.onnx"}
     found = {path.name for path in pipeline.run(name).iterdir()}
