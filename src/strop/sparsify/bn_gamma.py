@@ -5,6 +5,7 @@ import torch.nn as nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from . import regularisers
+from .weights import check_strength, trained_weights
 
 
 @regularisers.add("bn-gamma")
@@ -26,12 +27,9 @@ class BNGamma:
     label = "L1 of scales"
 
     def __init__(self, strength: float = 1e-4):
-        if strength < 0:
-            raise ValueError(f"strength is {strength}; it must not be negative.")
-        self.strength = strength
+        self.strength = check_strength(strength)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, lr: float) -> None:
-        for module in model.modules():
-            if isinstance(module, _BatchNorm) and module.weight is not None and module.weight.requires_grad:
-                module.weight.copy_(nn.functional.softshrink(module.weight, lr * self.strength))
+        for scales in trained_weights(model, _BatchNorm):
+            scales.copy_(nn.functional.softshrink(scales, lr * self.strength))

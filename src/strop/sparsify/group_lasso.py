@@ -4,6 +4,7 @@ import torch
 import torch.nn as nn
 
 from . import regularisers
+from .weights import check_strength, trained_weights
 
 
 @regularisers.add("group-lasso")
@@ -26,15 +27,12 @@ class GroupLasso:
     label = "group lasso"
 
     def __init__(self, strength: float = 1e-4):
-        if strength < 0:
-            raise ValueError(f"strength is {strength}; it must not be negative.")
-        self.strength = strength
+        self.strength = check_strength(strength)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, lr: float) -> None:
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.requires_grad:
-                rows = module.weight.flatten(1)
-                norm = torch.linalg.vector_norm(rows, dim=1).clamp_min(1e-30)
-                kept = (1 - lr * self.strength * rows.shape[1] ** 0.5 / norm).clamp_min(0)
-                module.weight.mul_(kept.view(-1, *[1] * (module.weight.ndim - 1)))
+        for weight in trained_weights(model):
+            rows = weight.flatten(1)
+            norm = torch.linalg.vector_norm(rows, dim=1).clamp_min(1e-30)
+            kept = (1 - lr * self.strength * rows.shape[1] ** 0.5 / norm).clamp_min(0)
+            weight.mul_(kept.view(-1, *[1] * (weight.ndim - 1)))

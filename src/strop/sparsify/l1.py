@@ -4,6 +4,7 @@ import torch
 import torch.nn as nn
 
 from . import regularisers
+from .weights import check_strength, trained_weights
 
 
 @regularisers.add("l1")
@@ -24,15 +25,12 @@ class L1:
     label = "L1"
 
     def __init__(self, strength: float = 1e-4):
-        if strength < 0:
-            raise ValueError(f"strength is {strength}; it must not be negative.")
-        self.strength = strength
+        self.strength = check_strength(strength)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, lr: float) -> None:
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.requires_grad:
-                module.weight.copy_(nn.functional.softshrink(module.weight, lr * self.strength))
+        for weight in trained_weights(model):
+            weight.copy_(nn.functional.softshrink(weight, lr * self.strength))
 
 
 def zero_share(model: nn.Module) -> float:
