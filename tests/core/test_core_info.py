@@ -82,7 +82,7 @@ def test_wide_terminals_see_the_class(strop):
         (["resnet81"], "'resnet81' is unknown. Did you mean 'resnet"),
         (["runs/nothing"], "runs/nothing: there is no such folder. Give a run, or a network by name."),
         (["."], "is not a run folder"),
-        (["vgg11", "--input-size", "8"], "--input-size: vgg11 refuses a picture of 3x8x8: "),
+        (["squeezenet1_1", "--input-size", "8"], "--input-size: squeezenet1_1 refuses a picture of 3x8x8: "),
         (["vit_b_32", "--input-size", "100"], "--input-size: vit_b_32 refuses a picture of 3x100x100: "),
         (["cnn5", "--input-size", "16"], "16 is too small for 5 poolings. Write 32 or more."),
         (["resnet18", "--all", "--depth", "2"], "--all and --depth contradict each other. Leave one out."),

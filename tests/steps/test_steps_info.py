@@ -74,7 +74,7 @@ def test_weights_without_the_pictures(weigh, trained, tmp_path, strop_in):
         (["runs/small", "--against", "runs/small"], "--against: belongs to --weights."),
         (["runs/small", "--weights", "--against", "runs/no"], "runs/no"),
         (["runs/small-export", "--weights"], "needs a float model, and export made this one."),
-        (["runs/small", "--weights", "--against", "runs/small-export"], "needs a float model"),
+        (["runs/small", "--weights", "--against", "runs/small-export", "--diagram", "a.svg"], "needs a float model"),
     ],
 )
 def test_refusals(trained, strop_in, words, said):

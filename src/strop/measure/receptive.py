@@ -127,9 +127,8 @@ def _sliced(args: tuple, first: Tensor, old: Field) -> Field | None:
         return old
     if start or dim < -2:
         return None
-    return Field(
-        old.size, tuple(j * step if dim == d else j for j, d in zip(old.jump, (-2, -1), strict=True)), old.dims
-    )
+    jump = (old.jump[0] * (step if dim == -2 else 1), old.jump[1] * (step if dim == -1 else 1))
+    return Field(old.size, jump, old.dims)
 
 
 def _moved(name: str, args: tuple, first: Tensor, result: Tensor, old: Field) -> Field | None:

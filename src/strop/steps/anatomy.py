@@ -16,7 +16,7 @@ from ..measure.complexity import MACS_CONVENTION
 from ..measure.conventions import THOP, thop_macs, total_size
 from ..measure.graph import boxes
 from ..measure.guidelines import guidelines
-from ..measure.recording import Recording, record
+from ..measure.recording import record
 from ..measure.timing import against_clock, time_layers
 from ..models.stages import count_stages, stage_of_tensors
 from ..report.diagram import draw_diagram
@@ -54,7 +54,11 @@ def build_to_look_at(
 def describe(subject: Subject, wanted: Info) -> dict[str, Any]:
     """All that is known of a network's structure, as JSON values."""
     net, size = subject.net, subject.input_size
-    recording = _record(subject)
+    try:
+        recording = record(net, size)
+        memory = rows.memory(net, recording, size, wanted.batch_size)
+    except REFUSALS as error:
+        raise _refusal(subject.name, size, error) from error
     leaves = rows.layers_of(net, recording)
     if wanted.convention == "thop":
         leaves = rows.recount(leaves, thop_macs(net, recording))
@@ -72,7 +76,7 @@ def describe(subject: Subject, wanted: Info) -> dict[str, Any]:
         "memory_access_bytes": sum(layer.memory_access_bytes for layer in leaves),
         "memory_access_convention": rows.MEMORY_ACCESS,
         "activation_bytes": sum(layer.activation_bytes for layer in leaves),
-        "memory": rows.memory(net, recording, size, wanted.batch_size),
+        "memory": memory,
         **sizes,
         "stages": count_stages(net, subject.classes),
         **_timed(subject, wanted, leaves, shown, set(names)),
@@ -96,13 +100,6 @@ def _stages_of(subject: Subject, shown: list[rows.Layer]) -> dict[str, str]:
         if inside:
             found[row.name] = inside[0]
     return found
-
-
-def _record(subject: Subject) -> Recording:
-    try:
-        return record(subject.net, subject.input_size)
-    except REFUSALS as error:
-        raise _refusal(subject.name, subject.input_size, error) from error
 
 
 def _refusal(name: str, input_size: tuple[int, int, int], error: Exception) -> UserError:

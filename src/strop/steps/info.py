@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -11,8 +10,8 @@ from pydantic import Field
 from ..config import RunReference, Strict
 from ..errors import UserError
 from ..runs import Run, check_new_file, check_new_folder, free_folder
+from .step import require_model
 
-log = logging.getLogger("strop")
 CLASSES = 1000
 
 
@@ -84,6 +83,8 @@ class Info(Strict):
             raise UserError("strop info", "--all and --depth contradict each other. Leave one out.")
         if self.against is not None and not self.weights:
             raise UserError("--against", "belongs to --weights. Add it, or leave both out.")
+        if self.against is not None:
+            require_model(Run.open(self.against), "info --weights")
         if self.diagram is not None:
             if Path(self.diagram).suffix.lower() != ".svg":
                 raise UserError(f"--diagram {self.diagram}", "is drawn as SVG. Write a name that ends in .svg.")
@@ -109,8 +110,6 @@ class Info(Strict):
             return True  # neither; said as of a run
 
     def _open_run(self, run: Run) -> Subject:
-        from .step import require_model
-
         given = [name for name in ("classes", "channels") if getattr(self, name) is not None]
         if given:
             raise UserError(f"--{given[0]}", f"'{run.id}' is a run and has its own. Leave the option out.")

@@ -18,7 +18,6 @@ from ..models.classifier import Classifier
 from ..report.weight_charts import write_charts
 from ..runs import Run, write_json
 from .data import reopen
-from .step import require_model
 
 BATCH = 64
 
@@ -29,11 +28,9 @@ def weigh(run: Run, other: Run | None, folder: Path, *, pictures: int) -> dict[s
     Args:
         pictures: how many of each run's validation pictures its layers respond to, spread evenly over them.
     Raises:
-        UserError: a run holds no float model.
+        UserError: a run holds no float model, or a damaged one.
     """
     runs = [found for found in (run, other) if found is not None]
-    for found in runs:
-        require_model(found, "info --weights")
     names = [found.id for found in runs]
     if len(set(names)) < len(names):
         names = [str(found.folder) for found in runs]
