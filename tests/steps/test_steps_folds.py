@@ -100,6 +100,15 @@ def test_what_is_told(folder, runs):
     assert (runs / "cv" / "confusion_matrix.png").is_file()
 
 
+def test_a_parent_or_teacher_that_saw_the_held_out_pictures_is_told(folder, shapes, strop_in):
+    """The teacher was trained on two of three folds, so two folds of 80 pictures are nothing new to it."""
+    assert strop_in(folder, "train", shapes, "--fold", "1/3", "--id", "first", *FAST).code == 0
+    outcome = strop_in(folder, "crossval", shapes, "--folds", 3, "--id", "taught", "--teacher", "runs/first", *FAST)
+    assert outcome.code == 0, outcome.err
+    said = "The teacher was trained on 160 of the held-out pictures: these figures are too good"
+    assert said in Run(folder / "runs/taught").result["note"] and said in " ".join(outcome.out.split())
+
+
 def test_cross_validation_resumes(folder, tmp_path, shapes, strop_in, monkeypatch, runs):
     """Cut off in the second fold; the first is not trained again, and the figures are the same."""
     words = ("crossval", shapes, "--folds", 3, "--id", "cv", "--save-minutes", 0, *FAST)

@@ -17,6 +17,7 @@ NOTE = (
     "Mean and sd are over the folds. `best` chose its epoch on the fold it is measured on, which flatters it a little; "
     "`last` chose nothing. Test pictures were not looked at. There is no model of all folds: train one on all pictures."
 )
+BIASED = "these figures are too good, and no estimate for new pictures."
 
 
 class CrossValidate(Train):
@@ -60,13 +61,17 @@ class CrossValidate(Train):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .auditing import tell_audit
+        from .transfer import count_seen
 
         tell_audit(data)
         trained = []
         for k, step in enumerate(self.each(), 1):
             log.info("fold %d of %d", k, self.folds)
             trained.append(step.execute(root=run.folder / "folds"))
-        return {"cross_validation": combine(trained, run), "note": NOTE}
+        held_out = [name for fold in trained for name in fold.data["validation"]["names"]]
+        seen = {role: count_seen(parent.data, data.fingerprint, held_out) for role, parent in parents.items()}
+        told = [f"The {role} was trained on {n} of the held-out pictures: {BIASED}" for role, n in seen.items() if n]
+        return {"cross_validation": combine(trained, run), "note": " ".join([NOTE, *told])}
 
     def present(self, run: Run) -> None:
         """The confusion matrix of all held-out parts together."""

@@ -9,6 +9,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from ..errors import UserError
 from ..launch import here
 from ..models.classifier import Classifier
 from ..models.freezing import freeze
@@ -59,11 +60,14 @@ class Phase(Run):
         index, weights = self.checkpoints / "best.json", self.checkpoints / "best.safetensors"
         if not index.is_file():
             return None
-        about = read_json(index)
-        if not weights.is_file() or file_hash(weights) != about["hash"]:
-            log.warning("%s: is damaged; phase %d is trained again", weights, self.number)
-            return None
-        return about["facts"]
+        try:
+            about = read_json(index)
+            if file_hash(weights) == about["hash"]:
+                return about["facts"]
+        except (UserError, OSError, LookupError, TypeError):
+            pass
+        log.warning("%s: is damaged; phase %d is trained again", weights, self.number)
+        return None
 
     def put_best_into(self, model: Classifier) -> None:
         """The kept weights; the first process reads them, all processes get them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,12 @@ def _record(run: Run, parent: Run, data: Any, after: Preprocess, before: Preproc
         transfer["classes"]["kept"] = len(set(about["classes"]) & set(data.classes))
     if before.input_size != after.input_size:
         transfer["input_size"] = {"before": before.input_size, "now": after.input_size}
-    if "data" not in transfer:
-        seen = _trained_on(about, data)
-        if seen:
-            transfer["validation_seen"] = seen
-            of = len(data.splits["val"])
-            log.warning("  %d of %d validation pictures were training pictures of '%s':", seen, of, parent.id)
-            log.warning("  validation will look too good. Keep its --validation, --fold and --seed.")
+    seen = count_seen(about, data.fingerprint, data.names("val"))
+    if seen:
+        transfer["validation_seen"] = seen
+        of = len(data.splits["val"])
+        log.warning("  %d of %d validation pictures were training pictures of '%s':", seen, of, parent.id)
+        log.warning("  validation will look too good. Keep its --validation, --fold and --seed.")
     if transfer:
         record = run.record
         record["transfer"] = transfer
@@ -102,10 +102,12 @@ def _record(run: Run, parent: Run, data: Any, after: Preprocess, before: Preproc
         log.info("  transfer from '%s': %s", parent.id, _word(transfer))
 
 
-def _trained_on(about: dict, data: Any) -> int:
-    """How many of the validation pictures the parent trained on, the pictures being the same."""
-    held_out = {*about["validation"]["names"], *about.get("test", {}).get("names", [])}
-    return sum(name not in held_out for name in data.names("val")) if data.splits["val"].part == "train" else 0
+def count_seen(before: dict, fingerprint: str, validation: Iterable[str]) -> int:
+    """How many of these validation pictures a run trained on whose data.json is `before`; 0 for other data."""
+    if before["fingerprint"] != fingerprint:
+        return 0
+    held_out = {*before["validation"]["names"], *before["test"].get("names", [])}
+    return sum(name not in held_out for name in validation)
 
 
 def _word(transfer: dict) -> str:
