@@ -92,12 +92,13 @@ def find_near(
 
 def _members(group: np.ndarray) -> Iterator[np.ndarray]:
     """The members of each group of at least two, in order of the first."""
-    order = np.argsort(group, kind="stable")
-    order = order[group[order] >= 0]
+    shared = np.bincount(group[group >= 0], minlength=1) > 1
+    several = np.flatnonzero(np.where(group >= 0, shared[group], False))
+    order = several[np.argsort(group[several], kind="stable")]
     if not len(order):
         return
     cuts = np.flatnonzero(np.diff(group[order])) + 1
-    yield from sorted((part for part in np.split(order, cuts) if len(part) > 1), key=lambda part: part[0])
+    yield from sorted(np.split(order, cuts), key=lambda part: part[0])
 
 
 def _first_of_each(group: np.ndarray) -> np.ndarray:

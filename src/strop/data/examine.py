@@ -36,6 +36,7 @@ def examine_all(
     kind: str,
     width: int,
     owner: Path | str | None,
+    version: int = 1,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """What `examine` finds out about each picture, and why others can't be read: place -> reason.
 
@@ -43,13 +44,14 @@ def examine_all(
         split: N pictures.
         hashes: their content hashes, (N, 16) uint8.
         examine: gives `width` bytes for a picture; raises UserError where it can't be read.
-        kind, owner: what the values are filed under, as for `HashStore`; owner None remembers nothing.
+        kind, owner, version: what the values are filed under, as for `HashStore`, beside the decoders' versions; owner
+            None remembers nothing.
     Shape:
         Returns: (N, width) uint8, zeros for what can't be read.
     """
     import numpy as np
 
-    store = HashStore(owner, kind, width=width, version=_name_decoders()) if owner is not None else None
+    store = HashStore(owner, kind, width=width, version=f"{version} {_name_decoders()}") if owner is not None else None
     done, values = np.zeros(len(split), bool), np.zeros((len(split), width), np.uint8)
     if store:
         done, values = store.find(hashes)
@@ -99,13 +101,13 @@ def measure_shapes(split: Split, hashes: np.ndarray) -> tuple[np.ndarray, dict[i
 
 def look_at_split(split: Split, hashes: np.ndarray) -> tuple[Looks, dict[int, str]]:
     """What tells the copies of every picture, each decoded once; and why others can't be read."""
-    from .look import LOOK, Looks, describe
+    from .look import LOOK, VERSION, Looks, describe
 
     def look(split: Split, i: int) -> bytes:
         return describe(split.pixels(i)).tobytes()
 
-    owner = getattr(split, "root", None)
-    values, broken = examine_all(split, hashes, look, kind="looks", width=LOOK.itemsize, owner=owner)
+    filed = {"kind": "looks", "owner": getattr(split, "root", None), "version": VERSION}
+    values, broken = examine_all(split, hashes, look, width=LOOK.itemsize, **filed)
     looks = Looks(len(split), quick=False)
     looks.rows[:] = values.view(LOOK)[:, 0]
     return looks, broken

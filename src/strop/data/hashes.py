@@ -26,7 +26,7 @@ HASH_BYTES = 16
 LIMIT_BYTES = 1_000_000_000
 _MAGIC_BYTES = 16
 _HEAD = _MAGIC_BYTES + HASH_BYTES
-_SPARE = 1_000_000
+_SPARE_BYTES = 32_000_000
 # A file changed this shortly before it was looked at may change again within the clock's grain, at equal size.
 _RESTLESS_NS = 2_000_000_000
 
@@ -98,10 +98,12 @@ class HashStore:
         new = np.concatenate([stamps, hashes], axis=1)[stamps.any(axis=1)]
         if not len(new):
             return
-        old = self._rows[~np.isin(_halves(self._rows)[:, 0], _halves(new)[:, 0])][: 2 * len(new) + _SPARE]
+        old = self._rows[~np.isin(_halves(self._rows)[:, 0], _halves(new)[:, 0])][
+            : 2 * len(new) + _SPARE_BYTES // new.shape[1]
+        ]
         rows = np.concatenate([new, old])
         self._rows = rows[np.argsort(_halves(rows)[:, 0], kind="stable")]
-        del new, old, rows  # each of them is 41 MB for 1.28 million files
+        del new, old, rows  # each of them is 41 MB for the hashes of 1.28 million files
         body = memoryview(self._rows).cast("B")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from .hashes import HASH_BYTES
 from .phash import shrink, spectrum_hash
 
 SIDE, CHROMA_SIDE = 16, 4
+VERSION = 1  # another one forgets what was remembered; to raise where `describe` or the search gives something else
 _BLANK = 3
 LOOK = np.dtype(
     [

@@ -10,7 +10,7 @@ import numpy as np
 
 from .alike import Judge
 from .hashes import HASH_BYTES, HashStore
-from .look import Looks
+from .look import VERSION, Looks
 from .phash import NearSearch
 from .source import Split
 from .split import join
@@ -70,7 +70,7 @@ def group_near(split: Split, hashes: np.ndarray, look: Callable[[], Looks], name
         name: of the set; what was found is filed under it where the pictures lie in no folder.
     """
     ordered = np.unique(hashes, axis=0)
-    version = hashlib.blake2b(ordered.tobytes(), digest_size=HASH_BYTES).hexdigest()
+    version = f"{VERSION} {hashlib.blake2b(ordered.tobytes(), digest_size=HASH_BYTES).hexdigest()}"
     store = HashStore(getattr(split, "root", None) or name, "near", width=8, version=version)
     known, values = store.find(hashes)
     if known.all():
