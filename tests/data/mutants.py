@@ -17,7 +17,7 @@ import sys
 import time
 import warnings
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image
@@ -82,6 +82,7 @@ def seeds() -> tuple[tuple[str, bytes], ...]:
     return (*made, ("ppm", f"P3 4 4 255 {plain}".encode()), ("ppm", f"P2 4 4 255 {plain}".encode()))
 
 
+@lru_cache(1)
 def mutate(number: int) -> tuple[str, bytes]:
     """Name and bytes of a mutant: one of the seeds with a few bytes changed, cut, moved, doubled or from another."""
     draw = random.Random(number)

@@ -263,6 +263,12 @@ def test_without_the_package_the_message_says_what_to_install(monkeypatch):
         open_source("hf:beans")
 
 
+def test_a_version_that_runs_scripts_is_refused(monkeypatch, saved):
+    monkeypatch.setattr(datasets, "__version__", "3.6.0")
+    with pytest.raises(UserError, match=r"datasets 3\.6\.0 may run code of a set\. Install 4\.0 or later\."):
+        open_source(f"hf:{saved / 'pets'}")
+
+
 def test_a_saved_set_given_as_a_folder_gets_a_hint(saved):
     for place in ("pets", "parquet/data"):
         with pytest.raises(UserError, match=rf"A saved set of Hugging Face's is read with hf:{saved / place}"):

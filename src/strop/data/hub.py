@@ -133,6 +133,8 @@ def _import_datasets(where: str):
         import datasets
     except ImportError:
         raise UserError(where, "needs the package datasets. Install it: pip install 'strop[hf]'") from None
+    if int(datasets.__version__.partition(".")[0]) < 4:
+        raise UserError(where, f"datasets {datasets.__version__} may run code of a set. Install 4.0 or later.")
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     return datasets
