@@ -12,7 +12,7 @@ from torch import nn
 from .. import artifact, models
 from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
-from ..models.pretrained import head_names, load_tensors
+from ..models.pretrained import head_names, head_places, load_tensors
 from ..models.resizing import resize_positions
 from ..runs import Run, read_json, write_json
 from ..yaml import read_yaml
@@ -56,7 +56,7 @@ def _fit_network(source: nn.Module, builder: dict, attributes: dict, parent: Run
         advice = "Give the input size and classes of the parent, or begin from --model."
         load_tensors(net, tensors, classes, str(parent.folder), new_head=new_head or moved, advice=advice)
     if new_head or moved:
-        log.info("  new head %s, the rest from '%s'", ", ".join(head_names(net, classes)), parent.id)
+        log.info("  new head %s, the rest from '%s'", ", ".join(head_places(net, classes)), parent.id)
     return net
 
 
