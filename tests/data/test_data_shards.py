@@ -171,8 +171,11 @@ def test_patterns_name_shards(shards, pattern, count):
     [
         ({"1.jpg": b"x", "1.cls": "cat"}, r"'1\.cls' holds 'cat'\. Write the number of a class\."),
         ({"1.jpg": b"x"}, r"'1' has no class\. Write 1\.cls behind it, or put it into a folder\."),
-        ({"1.jpg": b"x", "1.png": b"x", "1.cls": "0"}, r"'1\.jpg', '1\.png': one name up to the first dot\."),
-        ({"a.1.jpg": b"x", "a.2.jpg": b"x"}, r"one name up to the first dot"),
+        (
+            {"1.jpg": b"x", "1.png": b"x", "1.cls": "0"},
+            r"'1\.jpg', '1\.png': pictures of one name up to its first dot\.",
+        ),
+        ({"a.1.jpg": b"x", "a.2.jpg": b"x"}, r"pictures of one name up to its first dot"),
         (
             {"1.jpg": b"x", "1.cls": "0", "2.jpg": b"x", "2.txt": "b"},
             r"'2\.jpg' has its class in \.txt, others in \.cls",

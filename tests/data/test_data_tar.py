@@ -101,9 +101,13 @@ def test_what_is_no_tar_says_what_to_do(tmp_path):
 
 def set_size(data: bytes, field: bytes) -> bytes:
     """The first header with another size field and the sum that belongs to it."""
+    return set_field(data, 124, field)
+
+
+def set_field(data: bytes, at: int, field: bytes) -> bytes:
+    """The first header with other bytes at a place and the sum that belongs to them."""
     header = bytearray(data[:512])
-    header[124:136] = field
-    header[148:156] = b" " * 8
+    header[at : at + len(field)], header[148:156] = field, b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header) + data[512:]
 
@@ -128,9 +132,17 @@ def test_sizes_in_base_256_count(tmp_path):
     [b"12 path=abc", b"99 path=a\n", b"x path=a\n", b"11 nothing\n", b"9 size=-\n", b"24 GNU.sparse.major=1\n\n"],
 )
 def test_extra_headers_are_checked(tmp_path, record):
-    data = pack({"extra": record.ljust(30, b"\0")[: len(record)]}, type=b"0") + b""
-    header = bytearray(data[:512])
-    header[156:157], header[148:156] = b"x", b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
+    data = pack({"extra": record})
     with pytest.raises(UserError, match="its extra header at byte 512 is not readable"):
-        walk(tmp_path / "a.tar", bytes(header) + data[512:])
+        walk(tmp_path / "a.tar", set_field(data, 156, b"x"))
+
+
+def test_what_an_extra_header_says_is_for_the_next_file_not_for_the_next_header(tmp_path):
+    """A pax header with a name and a size, a global one of 9 bytes, and a file whose own header has the size 0."""
+
+    def entry(content: bytes) -> bytes:
+        return pack({"name": content})[: 512 + -(-len(content) // 512) * 512]
+
+    said, other, file = entry(b"14 path=a.jpg\n12 size=700\n"), entry(b"9 a=b12\n\n"), entry(b"y" * 700)
+    data = set_field(said, 156, b"x") + set_field(other, 156, b"g") + set_size(file, b"00000000000\0") + bytes(1024)
+    assert walk(tmp_path / "a.tar", data) == [("a.jpg", b"y" * 700)]

@@ -56,9 +56,7 @@ def read_samples(members: Iterable[Member], file: int, where: str) -> Iterator[S
         plain = [part for part in pictures if "." not in part.ending] or pictures
         if len(plain) > 1:
             names = ", ".join(show(part.name) for part in plain[:3])
-            raise UserError(
-                where, f"{names}: one name up to the first dot. Give each picture its own, or write a tar of one."
-            )
+            raise UserError(where, f"{names}: pictures of one name up to its first dot. Give each a name of its own.")
         if plain:
             kind, label = _read_label(key, by_ending, file, where)
             yield Sample(plain[0].name, plain[0].member.start, plain[0].member.size, label, kind)

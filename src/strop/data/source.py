@@ -63,8 +63,8 @@ class Source:
 
     Attributes:
         name: the folder's or table's name, or that of the named set.
-        location: absolute path of a folder or table; None for a named set, so `open_source(location or name)` finds
-            it again.
+        location: absolute path of a folder or table, with its prefix that of shards or a set of Hugging Face's; None
+            for a named set, so `open_source(location or name)` finds it again.
         classes: names in label order; sorted for folders.
         splits: "train" always; "val" and "test" where the source has them.
     """

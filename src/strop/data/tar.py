@@ -18,8 +18,9 @@ from .rows import show
 BLOCK = 512
 _READ = 8 * BLOCK  # a header and the beginning of its file in one go: labels are short
 _ZEROS = bytes(BLOCK)
-_LONGEST_EXTRA, _LONGEST_NAME = 1_000_000, 4096
+_LONGEST_EXTRA = 1_000_000
 _FILES, _FOLDER, _PAX, _GNU_NAME, _PASSED_OVER = b"0\0" + b"7", b"5", b"x", b"L", b"gK"
+_EXTRA = _PAX + _GNU_NAME + _PASSED_OVER
 _KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
@@ -68,7 +69,8 @@ def _walk(file: int, length: int) -> Iterator[Member]:
             _check_end(file, at, length)
             return
         kind, name, size = _read_header(header, at)
-        name, size = said.get("path", name), said.get("size", size)
+        if kind not in _EXTRA:
+            name, size = said.get("path", name), said.get("size", size)
         start = at + BLOCK
         at = start + -(-size // BLOCK) * BLOCK
         if at > length:
