@@ -149,6 +149,8 @@ def test_batches_too_small_to_be_cut(strop, shapes, monkeypatch):
     words = ["train", shapes, "--model", "cnn3", "--batch-size", 16]
     outcome = strop(*words, "--virtual-ranks", 3)
     assert outcome.code == 2 and "--virtual-ranks: 3 is not a power of two. Write 2, 4, 8" in outcome.err
+    outcome = strop(*words[:4], "--batch-size", "auto", "--accumulate", 2, "--epochs", 1)
+    assert outcome.code == 0, outcome.err
     outcome = strop(*words, "--accumulate", 9)
     assert outcome.code == 2 and "is too small for 9 chunks of 2 pictures or more. Write 18" in outcome.err
     monkeypatch.setattr(many, "here", lambda: SimpleNamespace(size=4, rank=1))

@@ -36,10 +36,9 @@ def make_parts(options: TrainingOptions, model: torch.nn.Module) -> Parts:
         if chunks > 1:
             log.info("  batch norm: statistics of %d of %d pictures", options.batch_size // chunks, options.batch_size)
         if processes > 1 and not virtual:
-            log.warning(
-                "  so the weights are not those of one process; with --virtual-ranks %d they are, to the bit",
-                2 ** (processes - 1).bit_length(),
-            )
+            power_of_two = processes & (processes - 1) == 0
+            way = f"; with --virtual-ranks {processes} they are, to the bit" if power_of_two else ""
+            log.warning("  so the weights are not those of one process%s", way)
     return parts
 
 

@@ -234,7 +234,8 @@ class TrainingOptions(Step):
                 f"--patience {self.patience}",
                 "needs validation pictures to stop by. Add --validation 5%, or leave it out.",
             )
-        Parts(self.virtual_ranks or processes(), self.accumulate).check(self.batch_size)
+        if self.batch_size != "auto":
+            Parts(self.virtual_ranks or processes(), self.accumulate).check(self.batch_size)
         for role, parent in parents.items():
             require_model(parent, role)
         check_class_weights(self.class_weights, data.classes)
