@@ -37,14 +37,14 @@ def opened():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, shapes, strop_in, opened):
-    """A working folder with runs/cv, three folds, and runs/all, three rounds."""
+    """A working folder with runs/cv, two folds, and runs/all, two rounds."""
     folder = tmp_path_factory.mktemp("folds")
     original = start.pictures
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             start, "pictures", lambda data, split, **how: opened.append(split) or original(data, split, **how)
         )
-        for words in (("crossval", "--folds", 3, "--id", "cv"), ("train", "--rotate", 3, "--id", "all")):
+        for words in (("crossval", "--folds", 2, "--id", "cv"), ("train", "--rotate", 2, "--id", "all")):
             outcome = strop_in(folder, words[0], shapes, *words[1:], *FAST)
             assert outcome.code == 0, outcome.err
             (folder / f"{words[-1]}.txt").write_text(outcome.out)
@@ -57,8 +57,8 @@ def runs(folder):
 
 
 def test_every_picture_is_held_out_once(runs):
-    """The three parts are disjoint, together all of train, and nothing else."""
-    names = [name for k in (1, 2, 3) for name in Run(runs / f"cv/folds/fold-{k}").data["validation"]["names"]]
+    """The parts are disjoint, together all of train, and nothing else."""
+    names = [name for k in (1, 2) for name in Run(runs / f"cv/folds/fold-{k}").data["validation"]["names"]]
     assert len(names) == len(set(names)) == 240
 
 
@@ -66,7 +66,7 @@ def test_mean_and_sd_are_those_of_the_folds(runs):
     """numpy's, with k - 1 in the sd, for the best and the last epoch."""
     block = Run(runs / "cv").result["cross_validation"]
     for number, checkpoint in enumerate(("best", "last")):
-        entries = [Run(runs / f"cv/folds/fold-{k}").result["measured"][number] for k in (1, 2, 3)]
+        entries = [Run(runs / f"cv/folds/fold-{k}").result["measured"][number] for k in (1, 2)]
         for name in ("accuracy", "macro_recall", "loss"):
             values = [entry[name] for entry in entries]
             assert block[checkpoint][name]["mean"] == pytest.approx(np.mean(values), abs=1e-6)
@@ -77,8 +77,8 @@ def test_mean_and_sd_are_those_of_the_folds(runs):
 
 
 def test_a_fold_is_the_training_that_has_its_name(runs, folder, shapes, strop_in):
-    """`train --fold 2/3` gives the same bytes."""
-    assert strop_in(folder, "train", shapes, "--fold", "2/3", "--id", "second", *FAST).code == 0
+    """`train --fold 2/2` gives the same bytes."""
+    assert strop_in(folder, "train", shapes, "--fold", "2/2", "--id", "second", *FAST).code == 0
     weights = [runs / "cv/folds/fold-2/model.safetensors", runs / "second/model.safetensors"]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
@@ -86,7 +86,7 @@ def test_a_fold_is_the_training_that_has_its_name(runs, folder, shapes, strop_in
 def test_test_pictures_are_left_alone(folder, opened, runs):
     """Neither command opens them, and no result speaks of them."""
     assert set(opened) == {"train", "val"}
-    splits = [entry["split"] for k in (1, 2, 3) for entry in Run(runs / f"cv/folds/fold-{k}").result["measured"]]
+    splits = [entry["split"] for k in (1, 2) for entry in Run(runs / f"cv/folds/fold-{k}").result["measured"]]
     assert set(splits) == {"val"}
 
 
@@ -94,30 +94,30 @@ def test_what_is_told(folder, runs):
     """The figures with their spread, and what they are not, in 80 columns."""
     said = (folder / "cv.txt").read_text()
     accuracy = Run(runs / "cv").result["cross_validation"]["best"]["accuracy"]
-    shown = f"accuracy {100 * accuracy['mean']:.2f} %, sd {100 * accuracy['sd']:.2f} over 3 folds (best epoch of each)"
+    shown = f"accuracy {100 * accuracy['mean']:.2f} %, sd {100 * accuracy['sd']:.2f} over 2 folds (best epoch of each)"
     assert shown in said and "There is no model of all folds" in " ".join(said.split())
     assert all(len(line) <= 80 for line in said[said.index("accuracy") :].splitlines())
     assert (runs / "cv" / "confusion_matrix.png").is_file()
 
 
 def test_a_parent_or_teacher_that_saw_the_held_out_pictures_is_told(folder, shapes, strop_in):
-    """The teacher was trained on two of three folds, so two folds of 80 pictures are nothing new to it."""
-    assert strop_in(folder, "train", shapes, "--fold", "1/3", "--id", "first", *FAST).code == 0
-    outcome = strop_in(folder, "crossval", shapes, "--folds", 3, "--id", "taught", "--teacher", "runs/first", *FAST)
+    """The teacher was trained on one of two folds, so 120 pictures are nothing new to it."""
+    assert strop_in(folder, "train", shapes, "--fold", "1/2", "--id", "first", *FAST).code == 0
+    outcome = strop_in(folder, "crossval", shapes, "--folds", 2, "--id", "taught", "--teacher", "runs/first", *FAST)
     assert outcome.code == 0, outcome.err
-    said = "The teacher was trained on 160 of the held-out pictures: these figures are too good"
+    said = "The teacher was trained on 120 of the held-out pictures: these figures are too good"
     assert said in Run(folder / "runs/taught").result["note"] and said in " ".join(outcome.out.split())
 
 
 def test_cross_validation_resumes(folder, tmp_path, shapes, strop_in, monkeypatch, runs):
     """Cut off in the second fold; the first is not trained again, and the figures are the same."""
-    words = ("crossval", shapes, "--folds", 3, "--id", "cv", "--save-minutes", 0, *FAST)
+    words = ("crossval", shapes, "--folds", 2, "--id", "cv", "--save-minutes", 0, *FAST)
     with monkeypatch.context() as patch:
-        cut_after(patch, 9)  # 160 pictures are 5 updates
+        cut_after(patch, 6)  # 120 pictures are 4 updates
         with pytest.raises(PowerCut):
             strop_in(tmp_path, *words)
     outcome = strop_in(tmp_path, *words)
-    assert outcome.code == 0 and "fold-1: already done" in outcome.out and "resumed at step 4 of 5" in outcome.out
+    assert outcome.code == 0 and "fold-1: already done" in outcome.out and "resumed at step 2 of 4" in outcome.out
     ours, theirs = (Run(place / "cv").result["cross_validation"] for place in (tmp_path / "runs", runs))
     assert ours["best"] == theirs["best"] and ours["last"] == theirs["last"]
 
@@ -128,14 +128,14 @@ def test_a_fold_that_fails_leaves_the_others(folder, tmp_path, shapes, strop_in,
 
     count, make = itertools.count(1), start.start_model
 
-    def fail_third(*given):
-        if next(count) == 3:
+    def fail_second(*given):
+        if next(count) == 2:
             raise UserError("model", "something is wrong.")
         return make(*given)
 
-    monkeypatch.setattr(start, "start_model", fail_third)
-    assert strop_in(tmp_path, "crossval", shapes, "--folds", 3, "--id", "cv", *FAST).code == 2
-    assert sorted(path.name for path in (tmp_path / "runs/cv/folds").iterdir()) == ["fold-1", "fold-2"]
+    monkeypatch.setattr(start, "start_model", fail_second)
+    assert strop_in(tmp_path, "crossval", shapes, "--folds", 2, "--id", "cv", *FAST).code == 2
+    assert sorted(path.name for path in (tmp_path / "runs/cv/folds").iterdir()) == ["fold-1"]
 
 
 def test_rounds_claim_no_validation(folder, runs):
@@ -145,24 +145,24 @@ def test_rounds_claim_no_validation(folder, runs):
     assert run.data["validation"]["names"] == [] and sum(run.data["counts"]["train"].values()) == 240
     assert "no validation estimate" in " ".join((folder / "all.txt").read_text().split())
     phases = run.result["training"]["phases"]
-    assert len(phases) == 3 and not any("best_accuracy" in phase for phase in phases)
-    assert [(line["epoch"], line["phase"]) for line in run.metrics()] == [(1, 1), (2, 2), (3, 3)]
-    assert "phase 3 of 3: 1 epochs, lr 0.01, fold 3/3 held out" in (folder / "all.txt").read_text()
+    assert len(phases) == 2 and not any("best_accuracy" in phase for phase in phases)
+    assert [(line["epoch"], line["phase"]) for line in run.metrics()] == [(1, 1), (2, 2)]
+    assert "phase 2 of 2: 1 epochs, lr 0.01, fold 2/2 held out" in (folder / "all.txt").read_text()
 
 
 def test_the_first_round_is_the_training_on_its_fold(folder, runs, shapes, strop_in):
     """Then the next goes on from its weights: they move."""
-    assert strop_in(folder, "train", shapes, "--fold", "1/3", "--id", "first", *FAST).code == 0
-    kept = [(runs / f"all/checkpoints/phase-{k}/best.safetensors").read_bytes() for k in (1, 2, 3)]
+    assert strop_in(folder, "train", shapes, "--fold", "1/2", "--id", "first", *FAST).code == 0
+    kept = [(runs / f"all/checkpoints/phase-{k}/best.safetensors").read_bytes() for k in (1, 2)]
     assert kept[0] == (runs / "first/model.safetensors").read_bytes()
-    assert len(set(kept)) == 3 and kept[2] == (runs / "all/model.safetensors").read_bytes()
+    assert len(set(kept)) == 2 and kept[1] == (runs / "all/model.safetensors").read_bytes()
 
 
 def test_rounds_resume(tmp_path, shapes, strop_in, monkeypatch, runs):
     """Cut off in the second round, the same command ends with the same bytes."""
-    words = ("train", shapes, "--rotate", 3, "--id", "all", "--save-minutes", 0, *FAST)
+    words = ("train", shapes, "--rotate", 2, "--id", "all", "--save-minutes", 0, *FAST)
     with monkeypatch.context() as patch:
-        cut_after(patch, 8)
+        cut_after(patch, 6)
         with pytest.raises(PowerCut):
             strop_in(tmp_path, *words)
     assert strop_in(tmp_path, *words).code == 0
