@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 import torch.nn as nn
 
-from ..errors import RunFailed
+from ..errors import Interrupted, RunFailed
 from ..launch import here
 from ..models.classifier import Classifier
 from ..runs import Run
@@ -54,6 +54,8 @@ def compiled(net: nn.Module, wanted: bool) -> Iterator[None]:
     try:
         yield
     except torch._dynamo.exc.BackendCompilerFailed as error:
+        if isinstance(error.inner_exception, Interrupted):  # a signal while it compiled
+            raise error.inner_exception from None
         reason = str(error).strip().splitlines()[0]
         raise RunFailed(f"torch.compile can't compile this network here ({reason}). Leave --compile out.") from error
     finally:

@@ -18,7 +18,7 @@ from .. import launch, runs
 from ..config import Strict
 from ..errors import GateFailed, Interrupted, RunFailed, UserError
 from ..runs import Run
-from ..writing import describe_failure
+from ..writing import FULL, describe_failure
 
 log = logging.getLogger("strop")
 ROOT = Path("runs")
@@ -138,6 +138,8 @@ class Step(Strict):
                 run.add_seconds(seconds())
                 raise
             except OSError as error:
+                if error.errno not in FULL:
+                    raise
                 raise RunFailed(f"{describe_failure(error, folder)} The same command goes on.") from error
             except (UserError, GateFailed):
                 # Nothing of use came of it; left here, it would take the name from the corrected command.
