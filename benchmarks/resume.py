@@ -70,9 +70,9 @@ def main(words: list[str] | None = None) -> int:
         work = Path(folder)
         os.environ["STROP_CACHE"] = str(work / "cache")
         make_jpegs(work / "pictures")
-        for number in range(options.runs):
+        for number in range(options.first, options.first + options.runs):
             source, how = TRAININGS[number % len(TRAININGS)]
-            kills = options.kills // options.runs + (number < options.kills % options.runs)
+            kills = options.kills // options.runs + (number - options.first < options.kills % options.runs)
             command = ["train", str(work / "pictures"), "--model", options.model, "--epochs", str(options.epochs)]
             command += [*COMMON, *how.split(), "--seed", str(number)]
             outcome = compare(work / str(number), command, source, kills, chance, options)
@@ -87,6 +87,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0, help="number of the first training")
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--save-seconds", type=float, default=0.5)

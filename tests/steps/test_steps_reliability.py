@@ -75,7 +75,7 @@ def test_stopped_while_it_validates(shapes, strop, tmp_path, monkeypatch, same_a
         stopped = strop("train", shapes, *FAST, "--save-minutes", 99, "--save-epochs", 0)
     assert stopped.code == code and "stopped after epoch 2 of 3" in stopped.err
     assert len(Run(run).metrics()) == 1
-    assert [path.stem for path in (run / "checkpoints").glob("*.json")] == ["step-00000024"]
+    assert [path.stem for path in (run / "checkpoints").glob("step-*.json")] == ["step-00000024"]
     assert strop("train", shapes, *FAST).code == 0
     same_as_whole(run)
 
@@ -306,7 +306,7 @@ def test_sigterm_within_ten_seconds(shapes, tmp_path):
     process.terminate()
     _, err = process.communicate(timeout=10)
     assert process.returncode == 143, err
-    assert metrics.is_file() and list((tmp_path / "runs" / "cnn3" / "checkpoints").glob("*.json"))
+    assert metrics.is_file() and list((tmp_path / "runs" / "cnn3" / "checkpoints").glob("step-*.json"))
 
 
 @pytest.fixture
