@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from importlib import resources
@@ -80,9 +81,21 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _start_log(*, to_stderr: bool) -> None:
-    log.handlers[:] = [logging.StreamHandler(sys.stderr if to_stderr else sys.stdout)]
+    log.handlers[:] = [_Lines(sys.stderr if to_stderr else sys.stdout)]
     log.setLevel(logging.ERROR if rank() else logging.INFO)
     log.propagate = False
+
+
+class _Lines(logging.StreamHandler):
+    """The log on the screen; where nobody reads it any more (`strop train ... | head`), the work goes on unseen."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())
+        os.close(nowhere)
 
 
 def _run_step(verb: str, given: dict[str, Any], problems: list[str]) -> int:

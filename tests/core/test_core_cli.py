@@ -10,7 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from strop.cli import app, main
+from strop.cli import _Lines, app, main
 from strop.steps import VERBS, step_class
 
 COMMANDS = ["train", "prune", "quantize", "export", "evaluate", "bench", "predict", "compare", "report", "run", "demo"]
@@ -255,3 +255,15 @@ def test_help_is_there_at_once():
         if len(took) >= 5 and min(took) < 0.4:
             return
     raise AssertionError(f"the best of {len(took)} took {min(took):.2f} s")
+
+
+def test_a_log_that_nobody_reads_any_more_stops_nothing(capfd):
+    """After the reader of a pipe has gone, lines go nowhere, without a word on standard error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", buffering=1) as stream:
+        lines = _Lines(stream)
+        for number in range(3):
+            lines.emit(logging.makeLogRecord({"msg": f"epoch {number}"}))
+        print("what is printed afterwards", file=stream)
+    assert capfd.readouterr() == ("", "")
