@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -97,6 +98,8 @@ def train_phases(
         phase = Phase(run, number, before)
         facts = here().from_first(phase.closed)
         if facts is None:
+            for later in range(number + 1, len(phases) + 1):  # of a phase that was damaged; their log goes with it
+                shutil.rmtree(Phase(run, later, 0).checkpoints, ignore_errors=True)
             log.info("%s", _announce(number, len(phases), options))
             facts, best = train_once(phase, model, options, **pictures(options), **parts)
             facts = {"phase": number, "lr": options.lr, **facts, "best_epoch": before + facts["best_epoch"]}
