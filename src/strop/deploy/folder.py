@@ -60,8 +60,14 @@ def write_deployment(run: Run, result: dict, parents: dict[str, Run]) -> None:
                     "macro_precision",
                     "macro_recall",
                     "macro_f1",
+                    "top5",
+                    "top5_interval",
                     "loss",
+                    "brier",
+                    "ece",
+                    "ece_bins",
                 )
+                if name in scores
             },
             "latency": result["latency"],
             "data": scores["data"],

@@ -9,12 +9,22 @@ import torch
 from torch import Tensor
 
 from ..launch import ALONE
-from .metrics import score
+from .metrics import score, wilson
+from .probabilities import BINS, TOP, bin_confidences, brier, ece, within
 
 
 @torch.inference_mode()
-def evaluate(predict: Callable[[Tensor], Tensor], loader, classes: Sequence[str], *, ranks=ALONE) -> dict:
+def evaluate(
+    predict: Callable[[Tensor], Tensor],
+    loader,
+    classes: Sequence[str],
+    *,
+    ranks=ALONE,
+    record: Callable[[Tensor, Tensor, Tensor], None] | None = None,
+) -> dict:
     """Scores of `predict` on every picture of the loader, each counted once.
+
+    loss = -1/n sum_i log p(y_i | x_i), the negative log-likelihood (NLL), which is the mean cross-entropy, in nats.
 
     Of several processes each measures every size-th batch, without padding. The batches, and the order in which their
     losses are added, are those of one process, and so is every bit of the result.
@@ -23,18 +33,37 @@ def evaluate(predict: Callable[[Tensor], Tensor], loader, classes: Sequence[str]
         predict: uint8 (B, C, H, W) to logits or log-probabilities (B, K).
         loader: unshuffled, unaugmented (`loader.epoch(0, start, every)`).
         ranks: the processes that measure together, from `launch.here`.
+        record: gets the indices (B,), the predicted classes (B,) and the probabilities (B, K) float64 of each batch.
     Returns:
-        `metrics.score` plus "loss", the mean cross-entropy in nats.
+        `metrics.score` plus "loss", "brier" (the mean of `probabilities.brier`), "ece" and, above 5 classes, "top5"
+        with its Wilson interval.
     """
     count = len(classes)
-    confusion = np.zeros((count, count), dtype=np.int64)
-    losses = np.zeros(len(loader))
+    confusion, near = np.zeros((count, count), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    bin_hits = np.zeros(BINS, dtype=np.int64)
+    sums = np.zeros((len(loader), 2 + BINS))  # loss, Brier score and the confidences of each bin, by batch
     for number, batch in zip(
         range(ranks.rank, len(loader), ranks.size), loader.epoch(0, ranks.rank, ranks.size), strict=True
     ):
         logits = predict(batch.images).float().cpu()
-        losses[number] = float(torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
-        cells = batch.targets * count + logits.argmax(1)
+        probabilities, predicted = logits.double().softmax(1), logits.argmax(1)
+        cells = batch.targets * count + predicted
         confusion += torch.bincount(cells, minlength=count * count).view(count, count).numpy()
-    confusion, losses = ranks.add(confusion), ranks.add(losses)
-    return {**score(confusion, classes), "loss": sum(losses.tolist()) / int(confusion.sum())}
+        near += int(within(logits, batch.targets, TOP).sum())
+        chosen = probabilities.gather(1, predicted[:, None])[:, 0]
+        hits, sums[number, 2:] = bin_confidences(chosen, predicted == batch.targets)
+        bin_hits += hits
+        sums[number, 0] = float(torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
+        sums[number, 1] = float(brier(probabilities, batch.targets).sum())
+        if record is not None:
+            record(batch.indices, predicted, probabilities)
+    confusion, near, bin_hits, sums = map(ranks.add, (confusion, near, bin_hits, sums))
+    total = int(confusion.sum())
+    return {
+        **score(confusion, classes),
+        **({"top5": int(near[0]) / total, "top5_interval": wilson(int(near[0]), total)} if count > TOP else {}),
+        "loss": sum(sums[:, 0].tolist()) / total,
+        "brier": sum(sums[:, 1].tolist()) / total,
+        "ece": ece(bin_hits, sums[:, 2:].sum(0), total),
+        "ece_bins": BINS,
+    }

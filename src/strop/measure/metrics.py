@@ -14,11 +14,9 @@ CONFIDENCE = 0.95
 def score(confusion: np.ndarray, classes: Sequence[str]) -> dict:
     """All scores of a test as result.json holds them.
 
-    accuracy = trace / n, with its Wilson interval; precision_k = cm[k, k] / sum_i cm[i, k];
+    accuracy = trace / n, with its interval (`wilson`); precision_k = cm[k, k] / sum_i cm[i, k];
     recall_k = cm[k, k] / sum_j cm[k, j]; f1_k = 2 p_k r_k / (p_k + r_k); macro values are plain means over
     classes, and macro F1 is the mean of the classes' F1. A class that was never predicted has precision 0.
-
-    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
 
     Args:
         confusion: (K, K) counts, rows true, columns predicted.
@@ -35,11 +33,10 @@ def score(confusion: np.ndarray, classes: Sequence[str]) -> dict:
     if total == 0 or confusion.shape != (len(classes), len(classes)):
         raise ValueError(f"a {confusion.shape} matrix of {total} pictures can't be scored for {len(classes)} classes")
     precision, recall, f1, support = _per_class(confusion)
-    low, high = binomtest(hits, total).proportion_ci(CONFIDENCE, method="wilson")
     return {
         "n": total,
         "accuracy": hits / total,
-        "accuracy_interval": [float(low), float(high)],
+        "accuracy_interval": wilson(hits, total),
         "interval_method": "Wilson 95%",
         "macro_precision": float(precision.mean()),
         "macro_recall": float(recall.mean()),
@@ -60,12 +57,15 @@ def _per_class(confusion: np.ndarray) -> tuple[np.ndarray, ...]:
     )
 
 
-def class_lines(per_class: Sequence[dict]) -> list[str]:
-    """The per-class lines of the reference framework, six decimals."""
-    return [
-        f"Class {row['name']}: Precision: {row['precision']:f}, Recall: {row['recall']:f}, F1-Score: {row['f1']:f}"
-        for row in per_class
-    ]
+def wilson(hits: int, total: int) -> list[float]:
+    """The 95 % interval of a share, [low, high] in [0, 1].
+
+    (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n), p = hits / n, z = 1.96.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
+    """
+    low, high = binomtest(hits, total).proportion_ci(CONFIDENCE, method="wilson")
+    return [float(low), float(high)]
 
 
 def running(sums: dict) -> dict[str, float]:

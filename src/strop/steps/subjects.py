@@ -52,10 +52,14 @@ def open_subject(run: Run, *, device: str = "cpu", threads: int = 0) -> Subject:
 
 
 def _from_pixels(session: OnnxModel):
-    """An exported file: the preprocessing is in the graph, probabilities come out."""
+    """An exported file: the preprocessing is in the graph, probabilities come out.
+
+    What is 0 in float32 is taken for its smallest normal number, 1.2e-38: a picture costs at most 87.3 nats.
+    """
+    smallest = torch.finfo(torch.float32).tiny
 
     def predict(images: Tensor) -> Tensor:
-        return torch.from_numpy(session(images.numpy())).clamp_min(1e-12).log()
+        return torch.from_numpy(session(images.numpy())).clamp_min(smallest).log()
 
     return predict
 
