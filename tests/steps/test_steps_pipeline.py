@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import onnxruntime
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -225,6 +226,20 @@ def test_pipeline_evaluate_run_and_export_agree(pipeline, read):
     assert (of_run["runtime"], of_file["runtime"]) == ("torch", "onnxruntime")
     assert of_run["confusion"] == of_file["confusion"]
     assert of_run["loss"] == pytest.approx(of_file["loss"], abs=1e-3)
+
+
+def test_pipeline_predictions_are_what_was_counted(pipeline, read):
+    """The rows of predictions.parquet, counted, give the confusion matrix, the loss and the Brier score again."""
+    folder = pipeline.run("student-export-on-test")
+    [scores] = read(folder, "result.json")["measured"]
+    rows, names = pq.read_table(folder / "predictions.parquet").to_pydict(), scores["classes"]
+    true, predicted = ([names.index(name) for name in rows[column]] for column in ("true", "predicted"))
+    confusion, p = np.zeros((4, 4), int), np.array(rows["probabilities"])
+    np.add.at(confusion, (true, predicted), 1)
+    assert confusion.tolist() == scores["confusion"]
+    assert -np.log(p[range(60), true]).mean() == pytest.approx(scores["loss"], rel=1e-4)
+    assert ((p - np.eye(4)[true]) ** 2).sum(1).mean() == pytest.approx(scores["brier"], rel=1e-4)
+    assert all(name.split("/")[-2] == label for name, label in zip(rows["name"], rows["true"], strict=True))
 
 
 def test_pipeline_bench(pipeline, read):

@@ -13,7 +13,7 @@ from .step import Step
 
 
 class Evaluate(Step):
-    """Measure accuracy, precision, recall, F1 and the confusion matrix of a run or an export.
+    """Measure a run or an export: accuracy, precision, recall, F1, confusion, calibration; each prediction too.
 
     Example: strop evaluate runs/resnet18 --split test
     """
@@ -51,13 +51,15 @@ class Evaluate(Step):
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from ..data.load import pictures
+        from ..measure.predictions import write_predictions
         from .results import measured
         from .subjects import open_subject
 
         subject = open_subject(parents["parent"], device=self.device)
         size, channels = subject.preprocess.input_size, subject.preprocess.channels
         chosen = pictures(data, self.split, size=size, channels=channels)
-        return {
-            "model": parents["parent"].result["model"],
-            "measured": [measured(parents["parent"], subject, chosen, data, split=self.split, runtime=subject.runtime)],
-        }
+        about = {"split": self.split, "runtime": subject.runtime}
+        names, labels = data.names(self.split), data.labels(self.split)
+        with write_predictions(run.folder / "predictions.parquet", names, labels, data.classes) as record:
+            scores = measured(parents["parent"], subject, chosen, data, record=record, **about)
+        return {"model": parents["parent"].result["model"], "measured": [scores]}

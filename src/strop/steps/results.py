@@ -40,8 +40,9 @@ def measured(
     runtime: str,
     checkpoint: str | None = None,
     ranks=ALONE,
+    record: Any = None,
 ) -> dict:
-    """One entry of `measured`: scores of `predict` on a split, bound to the file and the data."""
+    """One entry of `measured`: scores of `predict` on a split, bound to the file and the data; `record` as there."""
     path = run.model_file
     return {
         "split": split,
@@ -51,7 +52,7 @@ def measured(
         "hash": run.model_hash(),
         "data": data.fingerprint,
         "classes": list(data.classes),
-        **evaluate(predict, evaluation_loader(pictures), data.classes, ranks=ranks),
+        **evaluate(predict, evaluation_loader(pictures), data.classes, ranks=ranks, record=record),
     }
 
 
