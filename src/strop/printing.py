@@ -38,6 +38,8 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         low, high = (100 * bound for bound in scores["accuracy_interval"])
         about = f"({low:.1f} to {high:.1f}) on {scores['n']:,} {scores['split']} pictures"
         log.info("  accuracy %.2f %% %s", 100 * scores["accuracy"], about)
+        if scores.get("looks", 0) > 1:
+            log.info("  this test set has been looked at %d times", scores["looks"])
     for checkpoint in ("best", "last") if "cross_validation" in result else ():
         accuracy = result["cross_validation"][checkpoint]["accuracy"]
         folds = result["cross_validation"]["folds"]

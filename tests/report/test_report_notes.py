@@ -70,6 +70,17 @@ def test_accuracy_of_another_file_is_named(folders):
     )
 
 
+def test_looks_at_the_test_set_are_said_from_the_second_on(folders):
+    """The highest number among the rows, once under the table; a single look is nothing to say."""
+    runs = []
+    for looks in (1, 2, 3):
+        look = folders.measure(0.9, file="model.safetensors", file_hash="sha256:0") | {"looks": looks}
+        runs.append(folders.model(f"net-{looks}", measured=[look]))
+    [found] = [note for note in collect(runs).notes if "looked at" in note]
+    assert found == "The test set has been looked at 3 times: what is chosen by it looks better than it is."
+    assert not any("looked at" in note for note in collect(runs[:1]).notes)
+
+
 def test_noisy_bench_is_named(folders):
     """p95 at 1.9 times p50 means that other work ran beside the bench."""
     run = folders.model("net")

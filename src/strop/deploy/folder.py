@@ -66,6 +66,8 @@ def write_deployment(run: Run, result: dict, parents: dict[str, Run]) -> None:
                     "brier",
                     "ece",
                     "ece_bins",
+                    "test_set",
+                    "looks",
                 )
                 if name in scores
             },

@@ -52,6 +52,7 @@ class Evaluate(Step):
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from ..data.load import pictures
         from ..measure.predictions import write_predictions
+        from .looks import count_look
         from .results import measured
         from .subjects import open_subject
 
@@ -62,4 +63,5 @@ class Evaluate(Step):
         names, labels = data.names(self.split), data.labels(self.split)
         with write_predictions(run.folder / "predictions.parquet", names, labels, data.classes) as record:
             scores = measured(parents["parent"], subject, chosen, data, record=record, **about)
+        scores |= count_look(run, parents["parent"], data, self.split)
         return {"model": parents["parent"].result["model"], "measured": [scores]}

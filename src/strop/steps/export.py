@@ -66,6 +66,7 @@ class Export(Step):
         from ..deploy.onnx import export_float, merge_preprocessing
         from ..measure.bench import bench
         from .bench import open_session, random_batch
+        from .looks import count_look
         from .results import describe_file, measured
         from .subjects import open_subject, write_description
 
@@ -83,6 +84,7 @@ class Export(Step):
         split = self._split(data)
         chosen = pictures(data, split, size=preprocess.input_size, channels=preprocess.channels)
         scores = measured(run, open_subject(run), chosen, data, split=split, runtime="onnxruntime")
+        scores |= count_look(run, parent, data, split)
         session = open_session(run, run.folder, 1)
         speed = bench({"file": session}, {"file": lambda count: random_batch(session, count)}, rounds=50)["file"]
         result = {
