@@ -242,6 +242,32 @@ def test_pipeline_predictions_are_what_was_counted(pipeline, read):
     assert all(name.split("/")[-2] == label for name, label in zip(rows["name"], rows["true"], strict=True))
 
 
+def test_pipeline_lines_of_each_class(pipeline, read, strop_in, tmp_path):
+    """`--lines` on a finished evaluation prints its counts, recomposed here; the run is not touched, nor its key."""
+    run, words = pipeline.run("student-on-test"), pipeline.commands["student-on-test"]
+    [scores] = read(run, "result.json")["measured"]
+    confusion, before = np.array(scores["confusion"]), modified(run)
+    outcome = strop_in(pipeline.folder, *words, "--lines")
+    right, precisions, recalls = (
+        confusion.diagonal(),
+        confusion.diagonal() / confusion.sum(0),
+        confusion.diagonal() / 15,
+    )
+    f1 = 2 * right / (confusion.sum(0) + 15)
+    lines = [
+        f"Class {name}: Precision: {p:f}, Recall: {r:f}, F1-Score: {f:f}"
+        for name, p, r, f in zip(scores["classes"], precisions, recalls, f1, strict=True)
+    ]
+    lines.append(f"macro avg: Precision: {precisions.mean():f}, Recall: {recalls.mean():f}, F1-Score: {f1.mean():f}")
+    assert outcome.out.splitlines()[1:6] == lines and "already done" in outcome.out
+    assert "Class" not in strop_in(pipeline.folder, *words).out and modified(run) == before
+    outcome = strop_in(pipeline.folder, *words, "--lines", "--json")
+    assert json.loads(outcome.out)["id"] == "student-on-test" and lines[0] in outcome.err
+    text = f"steps: [evaluate: {{id: student-on-test, parent: {pipeline.run('student')}, split: test, lines: true}}]"
+    (tmp_path / "lines.yaml").write_text(text)
+    assert lines[-1] in strop_in(pipeline.folder, "run", tmp_path / "lines.yaml", "--out", "runs").out
+
+
 def test_pipeline_bench(pipeline, read):
     """All rows stand in one bench, in one runtime, bound to the files by hash; p95 is no less than p50."""
     rows = read(pipeline.run("bench"), "result.json")["bench"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from .. import launch
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
-from .step import Step
+from .step import ROOT, Step
+
+log = logging.getLogger("strop")
 
 
 class Evaluate(Step):
@@ -25,6 +30,17 @@ class Evaluate(Step):
     parent: RunReference = Field(description="run or export to measure")
     data: str | None = Field(None, description="another folder or data set with the same classes (default: the run's)")
     split: Literal["train", "val", "test"] = Field("val", description="train, val or test")
+    lines: bool = Field(False, description="print precision, recall and F1 of each class, six decimals")
+
+    def execute(self, *, root: Path | str = ROOT, command: str | None = None) -> Run:
+        """As every step; then, if asked, the line of each class, of a finished evaluation too."""
+        run = super().execute(root=root, command=command)
+        if self.lines and launch.rank() == 0:
+            from ..report.sections import class_lines
+
+            for scores in run.result["measured"]:
+                log.info("%s", class_lines(scores))
+        return run
 
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-on-{self.split}"

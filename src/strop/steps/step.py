@@ -24,7 +24,11 @@ log = logging.getLogger("strop")
 ROOT = Path("runs")
 WAIT_SECONDS = 100.0  # that a process under torchrun waits for the others
 MOVED = "where the pictures are now, if they were moved"
-NOT_IN_KEY = {"id", "out", "cache_gb", "save_minutes", "save_epochs", "keep", "tensorboard", "audit", "timeout"}
+NOT_IN_KEY = {
+    *("id", "out", "cache_gb", "timeout"),
+    *("save_minutes", "save_epochs", "keep"),
+    *("tensorboard", "audit", "lines"),
+}
 DATA_NOT_IN_KEY = {"source", "max_unreadable", "exclude"}  # what these lead to is in the fingerprint
 
 
