@@ -38,6 +38,9 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         low, high = (100 * bound for bound in scores["accuracy_interval"])
         about = f"({low:.1f} to {high:.1f}) on {scores['n']:,} {scores['split']} pictures"
         log.info("  accuracy %.2f %% %s", 100 * scores["accuracy"], about)
+        if run.record["verb"] == "evaluate" and "brier" in scores:
+            top = f"top-5 {100 * scores['top5']:.2f} %, " if "top5" in scores else ""
+            log.info("  %sNLL %.3f, Brier %.3f, ECE %.3f", top, *(scores[name] for name in ("loss", "brier", "ece")))
         if scores.get("looks", 0) > 1:
             log.info("  this test set has been looked at %d times", scores["looks"])
     for checkpoint in ("best", "last") if "cross_validation" in result else ():

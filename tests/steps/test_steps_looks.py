@@ -83,6 +83,9 @@ def test_looks_of_commands(tmp_path, trained, strop, read):
     for _ in range(2):
         outcome = strop(*words)
         assert outcome.code == 0, outcome.err
+        scores = read(tmp_path / "runs/small-on-test", "result.json")["measured"][0]
+        loss, brier, ece = (f"{scores[name]:.3f}" for name in ("loss", "brier", "ece"))
+        assert f"\n  NLL {loss}, Brier {brier}, ECE {ece}\n" in outcome.out
         assert "\n  this test set has been looked at 2 times\n" in outcome.out
         [sets] = read(tmp_path / "runs", "looks.json")["test_sets"].values()
         assert [entry["verb"] for entry in sets] == ["export", "evaluate"]
