@@ -158,7 +158,23 @@ class Budget(Strict):
         return int(self.share * whole) if self.share is not None else int(self.count)
 
 
+def read_bytes(value: Any) -> Budget:
+    """A budget whose unit may have a B: 0.5MB is half a million bytes.
+
+    >>> read_bytes("0.5MB").count
+    500000
+    """
+    if isinstance(value, Budget):
+        return value
+    text = str(value).strip()
+    try:
+        return Budget.read(text.removesuffix("B")).model_copy(update={"text": text})
+    except ValueError:
+        raise ValueError(f"'{text}' is not a size. Write for example 0.5MB, 300kB, or a share (12%).") from None
+
+
 BudgetField = Annotated[Budget, BeforeValidator(Budget.read), PlainSerializer(lambda budget: budget.text)]
+ByteBudgetField = Annotated[Budget, BeforeValidator(read_bytes), PlainSerializer(lambda budget: budget.text)]
 
 
 def _read_reference(value: Any) -> str:

@@ -71,6 +71,16 @@ MISTAKES = [
     ("share", "train", "model: cnn3, data: {source: D, validation: '5'}", "D --model cnn3 --validation 5"),
     ("input-size", "train", "model: cnn3, data: {source: D, input_size: 4}", "D --model cnn3 --input-size 4"),
     ("scheme", "quantize", "parent: P, scheme: int7", "P --scheme int7"),
+    ("mixed-without-bytes", "quantize", "parent: P, scheme: mixed", "P --scheme mixed"),
+    ("bytes-without-mixed", "quantize", "parent: P, bytes: 1MB", "P --bytes 1MB"),
+    ("bytes", "quantize", "parent: P, scheme: mixed, bytes: 1XB", "P --scheme mixed --bytes 1XB"),
+    (
+        "bytes-and-max-drop",
+        "quantize",
+        "parent: P, scheme: mixed, bytes: 1MB, max_drop: 0.3",
+        "P --scheme mixed --bytes 1MB --max-drop 0.3",
+    ),
+    ("max-drop", "quantize", "parent: P, max_drop: -1", "P --max-drop -1"),
     ("split", "evaluate", "parent: P, split: validation", "P --split validation"),
     ("rounds", "bench", "parents: [P], rounds: 1", "P --rounds 1"),
 ]

@@ -4,15 +4,20 @@ import logging
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
+from onnxruntime import quantization
 
 from strop.deploy.onnx import export_float
 from strop.deploy.runtime import OnnxModel
 from strop.models import build
 from strop.quantize import static
-from strop.quantize.static import CALIBRATORS, quantize_int8
+from strop.quantize.layers import describe_layers, find_layers, read_weights
+from strop.quantize.ranges import CALIBRATORS, observe, read_ranges
+from strop.quantize.static import quantize as quantize_file
+from strop.quantize.static import quantize_int8
 
 SHAPE = (1, 16, 16)
 
@@ -124,3 +129,116 @@ def test_nothing_is_printed(exported, tmp_path, capsys, calibrator):
     """Standard output belongs to the answer, `--json` for one."""
     quantize(exported[1], tmp_path, [pictures(20)], calibrator=calibrator)
     assert capsys.readouterr().out == ""
+
+
+def test_minmax_is_that_of_onnx_runtime(exported, tmp_path, monkeypatch):
+    """The same integers, zero points and (to the last bit of a float) scales as its own calibration gives."""
+    monkeypatch.setattr(static, "_multiplies_int8_exactly", lambda: True)
+    static.prepare(exported[1], tmp_path / "prepared.onnx")
+
+    class Reader(quantization.CalibrationDataReader):
+        feeds = iter([{"input": picture[None]} for picture in pictures()])
+
+        def get_next(self):
+            return next(self.feeds, None)
+
+    quantization.quantize_static(
+        str(tmp_path / "prepared.onnx"),
+        str(tmp_path / "theirs.onnx"),
+        Reader(),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
+    ours, theirs = constants(quantize(exported[1], tmp_path, [pictures()])), constants(tmp_path / "theirs.onnx")
+    assert ours.keys() == theirs.keys()
+    for name, values in theirs.items():
+        np.testing.assert_allclose(ours[name], values, rtol=1e-6, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def prepared(exported, tmp_path_factory):
+    """The network made ready, its ranges and its layers."""
+    path = tmp_path_factory.mktemp("prepared") / "prepared.onnx"
+    static.prepare(exported[1], path)
+    return path, read_ranges(observe(path, [pictures()]), "minmax"), find_layers(path)
+
+
+@pytest.mark.parametrize("bits", [3, 4, 6])
+def test_fewer_bits_by_hand(prepared, tmp_path, bits):
+    """q = round(w / s), s = max |w_c| / (2^(b-1) - 1), from the float weights and not from their 8-bit form."""
+    source, ranges, layers = prepared
+    quantize_file(source, tmp_path / "few.onnx", ranges, bits={layer.name: bits for layer in layers})
+    found, weights = constants(tmp_path / "few.onnx"), read_weights(source)
+    for layer in layers:
+        name = f"{layer.weight}_quantized" + ("_int4" if bits <= 4 else "")
+        scale = np.abs(weights[layer.weight]).reshape(layer.shape[0], -1).max(1) / (2 ** (bits - 1) - 1)
+        wide = scale.reshape(-1, *[1] * (len(layer.shape) - 1))
+        integers = found[name].astype(np.float32)
+        assert np.abs(integers).max() == 2 ** (bits - 1) - 1
+        assert np.abs(integers - weights[layer.weight] / wide).max() <= 0.5001
+        np.testing.assert_allclose(found[f"{layer.weight}_scale"], scale, rtol=1e-6)
+
+
+def test_packed_computes_what_unpacked_computes(prepared, tmp_path, monkeypatch):
+    """INT4 with a Cast behind it: the same bits come out, from half the bytes of weights, in int8 kernels."""
+    source, ranges, layers = prepared
+    bits = {layer.name: 4 for layer in layers}
+    quantize_file(source, tmp_path / "packed.onnx", ranges, bits=bits)
+    monkeypatch.setattr(static, "_pack", lambda path, nodes: None)
+    quantize_file(source, tmp_path / "plain.onnx", ranges, bits=bits)
+    packed, plain = (OnnxModel(tmp_path / f"{name}.onnx", threads=1)(pictures()) for name in ("packed", "plain"))
+    assert np.array_equal(packed, plain)
+    weights = sum(layer.size for layer in layers)
+    saved = (tmp_path / "plain.onnx").stat().st_size - (tmp_path / "packed.onnx").stat().st_size
+    assert weights / 2 - 500 < saved < weights / 2
+    kinds = [tensor.data_type for tensor in onnx.load(tmp_path / "packed.onnx").graph.initializer]
+    assert kinds.count(onnx.TensorProto.INT4) == 3
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(tmp_path / "packed.onnx", options, providers=["CPUExecutionProvider"])
+    used = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert used.count("QLinearConv") == 2 and not {"Cast", "Conv", "DequantizeLinear"} & set(used[:-1])
+
+
+def test_a_layer_in_float_and_a_layer_alone(prepared, tmp_path):
+    """32 bits leaves a layer as it was; `only` leaves all the others."""
+    source, ranges, layers = prepared
+    first = layers[0]
+    quantize_file(source, tmp_path / "kept.onnx", ranges, bits={first.name: 32})
+    quantize_file(source, tmp_path / "alone.onnx", ranges, bits={first.name: 4}, only=first)
+    kept = describe_layers(tmp_path / "kept.onnx", layers, {first.name: 32, layers[1].name: 8, layers[2].name: 8})
+    alone = describe_layers(tmp_path / "alone.onnx", layers, {first.name: 4})
+    assert [row["stored_bits"] for row in kept] == [32, 8, 8]
+    assert [row["stored_bits"] for row in alone] == [4, 32, 32]
+    assert np.array_equal(constants(tmp_path / "kept.onnx")[first.weight], read_weights(source)[first.weight])
+
+
+def test_the_table_by_hand(prepared, tmp_path):
+    """Bytes of the first layer (16 filters of 25): 400 / 2 for INT4, 16 scales of 4 bytes, 16 zero points of 1."""
+    source, ranges, layers = prepared
+    bits = {layer.name: 4 for layer in layers}
+    quantize_file(source, tmp_path / "few.onnx", ranges, bits=bits)
+    row, second, _ = describe_layers(tmp_path / "few.onnx", layers, bits)
+    integers = constants(tmp_path / "few.onnx")[f"{layers[0].weight}_quantized_int4"]
+    assert row == {
+        "layer": "features.0.0",
+        "shape": [16, 1, 5, 5],
+        "weights": 400,
+        "sparsity": (integers == 0).mean(),
+        "bits": 4,
+        "stored_bits": 4,
+        "bytes_before": 1600,
+        "bytes_after": 200 + 64 + 16,
+        "ratio": 5.714,
+    }
+    assert second["bytes_after"] == 32 * 16 * 25 / 2 + 32 * 5
+
+
+def test_nothing_lies_outside_the_file(prepared, tmp_path):
+    """No external data, whatever the bits."""
+    source, ranges, layers = prepared
+    quantize_file(source, tmp_path / "few.onnx", ranges, bits={layers[1].name: 4})
+    assert [path.name for path in tmp_path.iterdir()] == ["few.onnx"]
+    assert not any(tensor.external_data for tensor in onnx.load(tmp_path / "few.onnx").graph.initializer)

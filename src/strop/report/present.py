@@ -11,7 +11,7 @@ GENERATOR = b'<meta name="generator" content="strop">'
 
 
 def present(run: Run) -> None:
-    """Write train_details.png, confusion_matrix.png and report.html into a finished run folder."""
+    """Write train_details.png, confusion_matrix.png, sensitivity.png and report.html into a finished run folder."""
     from .charts import confusion_matrix, train_details
 
     metrics, result = run.metrics(), run.result
@@ -21,6 +21,11 @@ def present(run: Run) -> None:
         shown = result["measured"][0]
         title = f"{run.id}: {shown['n']} {shown['split']} pictures"
         confusion_matrix(shown["confusion"], shown["classes"], run.folder / "confusion_matrix.png", title)
+    quantization = result.get("quantization") or {}
+    if quantization.get("sensitivity"):
+        from .quantization_charts import sensitivity
+
+        sensitivity(quantization["sensitivity"], quantization.get("kept") or {}, run.folder / "sensitivity.png")
     if run.record["verb"] != "evaluate":
         report([run.folder], run.folder / "report.html", title=run.id)
 

@@ -1,18 +1,29 @@
-"""strop quantize: an int8 ONNX file from a float run, calibrated on balanced training pictures."""
+"""strop quantize: an ONNX file of 8 bits or fewer from a float run, calibrated on balanced training pictures."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ..config import RunReference
+from ..config import ByteBudgetField, RunReference
+from ..errors import UserError
 from ..runs import Run
 from .step import MOVED, Step, log, require_model
 
+JUDGED = 1024  # validation pictures, the same number a class, on which single layers are tried
+SHOWN = 3  # names of layers on a line of the log
+SAVES = {
+    "w6": "6-bit weights are stored in 8 bits: the file is no smaller than int8, and no faster.",
+    "w4": "4-bit weights save bytes, not time: the file computes as int8 does.",
+    "w3": "3-bit weights are stored in 4 bits: they save the bytes of w4, and no time.",
+    "mixed": "4-bit weights save bytes, not time: the file computes as int8 does.",
+}
+
 
 class Quantize(Step):
-    """Quantize a run to an int8 ONNX file and measure that file.
+    """Quantize a run to an ONNX file of int8 activations and weights of 8 bits or fewer, and measure that file.
 
     Example: strop quantize runs/resnet18-pruned
     """
@@ -22,51 +33,140 @@ class Quantize(Step):
 
     parent: RunReference = Field(description="float run to quantize")
     data: str | None = Field(None, description=MOVED)
-    scheme: Literal["int8"] = Field("int8", description="int8: weights per channel, activations per tensor")
-    images: int = Field(512, ge=8, le=100_000, description="training pictures to calibrate on, the same number a class")
-    calibrator: Literal["minmax", "entropy", "percentile"] = Field(
-        "minmax", description="how the range of activations is read off: minmax, entropy or percentile"
+    scheme: Literal["int8", "w6", "w4", "w3", "mixed"] = Field(
+        "int8", description="bits of the weights, per channel; activations have 8. mixed: 8 or 4 a layer, by --bytes"
     )
+    images: int = Field(512, ge=8, le=100_000, description="training pictures to calibrate on, the same number a class")
+    calibrator: Literal["auto", "minmax", "entropy", "percentile"] = Field(
+        "auto", description="how ranges of activations are read off; auto: what is best on validation pictures"
+    )
+    max_drop: float | None = Field(
+        None, ge=0, le=100, description="points of validation accuracy that may be lost; layers that hurt stay in float"
+    )
+    bytes: ByteBudgetField | None = Field(
+        None, description="size of the file, with scheme mixed: 0.5MB, or 12% of the parent"
+    )
+    sensitivity: bool = Field(False, description="measure what each layer alone costs (max-drop and mixed always do)")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Quantize:
+        if self.scheme == "mixed" and self.bytes is None:
+            raise ValueError("bytes: scheme mixed needs a budget for the file. Write for example 0.5MB.")
+        if self.scheme != "mixed" and self.bytes is not None:
+            raise ValueError(f"bytes: has no effect with scheme {self.scheme}. Write scheme mixed, or leave it out.")
+        if self.scheme == "mixed" and self.max_drop is not None:
+            raise ValueError("max_drop: can't be held together with a budget of bytes. Leave one out.")
+        return self
 
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-{self.scheme}"
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         require_model(parents["parent"], "quantize")
+        asked = "--max-drop" if self.max_drop is not None else "--sensitivity" if self._judges_layers() else None
+        if asked and not len(data.splits["val"]):
+            raise UserError(
+                "--scheme mixed" if self.scheme == "mixed" else asked,
+                f"'{data.source.name}' has no validation pictures to judge layers on. Train with a validation share.",
+            )
+
+    def _judges_layers(self) -> bool:
+        return self.sensitivity or self.max_drop is not None or self.scheme == "mixed"
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
+        import shutil
         import tempfile
-        from pathlib import Path
-
-        import torch
 
         from .. import artifact
-        from ..data.load import pictures
         from ..deploy.onnx import export_float
-        from ..quantize.calibration import choose_balanced
-        from ..quantize.static import quantize_int8
+        from ..quantize.layers import describe_layers
+        from ..quantize.static import prepare
+        from .quantizing import Judge, Writer, loss_report
         from .results import describe_file, measured
-        from .subjects import normalize, open_subject, write_description
+        from .subjects import normalize, open_split, open_subject, write_description
 
         parent = parents["parent"]
         model = artifact.load(parent)
-        preprocess = model.preprocess
-        train = pictures(data, "train", size=preprocess.input_size, channels=preprocess.channels)
+        val = open_split(data, "val", model.preprocess) if len(data.splits["val"]) else None
+        judge = Judge(val, model, lambda images: normalize(images, model.preprocess)) if val is not None else None
+        with tempfile.TemporaryDirectory() as scratch:
+            source, prepared = Path(scratch) / "float.onnx", Path(scratch) / "prepared.onnx"
+            export_float(model.net, model.preprocess.shape, source)
+            prepare(source, prepared)
+            writer = Writer(prepared)
+            about = self._calibrate(run, writer, judge, model.preprocess, data)
+            bits, found = self._choose_bits(run, writer, judge, parent)
+            shutil.copyfile(writer.write(bits), run.folder / "model.onnx")
+            about |= found | {"layers": describe_layers(run.folder / "model.onnx", writer.layers, bits)}
+        write_description(run.folder, parent, quantization={"scheme": self.scheme, "float_parent": parent.model_hash()})
+        before, scores = parent.result["model"], []
+        if judge is not None:
+            scores = [measured(run, open_subject(run), val, data, split="val", runtime="onnxruntime")]
+            about |= loss_report(judge, run.model_file)
+            log.info(
+                "  answers as its parent on %.2f %% of %d pictures; accuracy %+.2f points",
+                *(100 * about["agreement"], judge.n, -100 * about["accuracy_drop"]),
+            )
+        if self.scheme in SAVES:
+            about["note"] = SAVES[self.scheme]
+            log.info("  %s", about["note"])
+        return {
+            "model": before | {"trained": [*before["trained"], self.scheme]} | describe_file(run),
+            "measured": scores,
+            "quantization": about,
+        }
+
+    def _calibrate(self, run: Run, writer: Any, judge: Any, preprocess: Any, data: Any) -> dict:
+        """Give the writer its ranges, and say how they were found."""
+        import torch
+
+        from ..quantize.calibration import choose_balanced
+        from ..quantize.ranges import observe, read_ranges
+        from ..quantize.weights import BITS
+        from .quantizing import choose_calibrator
+        from .subjects import normalize, open_split
+
+        train = open_split(data, "train", preprocess)
         chosen = torch.from_numpy(choose_balanced(data.labels("train"), self.images, seed=self.seed))
         log.info("%s: calibrating on %d training pictures, %s", run.id, len(chosen), self.calibrator)
-        batches = (normalize(train.batch(part).numpy(), preprocess) for part in chosen.split(64))
-        with tempfile.TemporaryDirectory() as scratch:
-            source = Path(scratch) / "float.onnx"
-            export_float(model.net, preprocess.shape, source)
-            quantize_int8(source, run.folder / "model.onnx", batches, calibrator=self.calibrator)
-        write_description(run.folder, parent, quantization={"scheme": self.scheme, "float_parent": parent.model_hash()})
-        about = parent.result["model"]
-        result = {
-            "model": about | {"trained": [*about["trained"], self.scheme]} | describe_file(run),
-            "measured": [],
-            "quantization": {"scheme": self.scheme, "calibrator": self.calibrator, "images": len(chosen)},
-        }
-        if len(data.splits["val"]):
-            val = pictures(data, "val", size=preprocess.input_size, channels=preprocess.channels)
-            result["measured"].append(measured(run, open_subject(run), val, data, split="val", runtime="onnxruntime"))
-        return result
+        histograms = observe(
+            writer.prepared, (normalize(train.batch(part).numpy(), preprocess) for part in chosen.split(64))
+        )
+        name, about = self.calibrator, {}
+        if name == "auto" and judge is None:
+            name = "minmax"
+            log.info("  no validation pictures to choose on: %s", name)
+        elif name == "auto":
+            about["calibrators"] = choose_calibrator(writer, judge, histograms, BITS.get(self.scheme, 8))
+            name = about["calibrators"][0]["name"]
+            log.info("  %s is best on validation pictures", name)
+        writer.ranges = read_ranges(histograms, name)
+        return {"scheme": self.scheme, "calibrator": name, "images": len(chosen)} | about
+
+    def _choose_bits(self, run: Run, writer: Any, judge: Any, parent: Run) -> tuple[dict, dict]:
+        """Bits of each layer, and what they were chosen by."""
+        from ..quantize.weights import BITS
+        from .quantizing import fit_bytes, hold_drop, kept_in, measure_sensitivity
+
+        usual = BITS.get(self.scheme, 8)
+        if not self._judges_layers():
+            return writer.uniform(usual), {}
+        log.info("  measuring what each of %d layers costs", len(writer.layers))
+        rows = measure_sensitivity(writer, judge.fewer(JUDGED, self.seed), BITS.get(self.scheme, 4))
+        about: dict = {"sensitivity": rows}
+        if self.scheme == "mixed":
+            limit = self.bytes.limit(parent.result["model"]["bytes"])
+            bits = fit_bytes(writer, rows, limit)
+            about |= {"budget": self.bytes.text, "limit": limit}
+            log.info("  %d of %d layers in 4 bits", list(bits.values()).count(4), len(bits))
+        elif self.max_drop is not None:
+            bits = hold_drop(writer, judge, rows, usual, self.max_drop)
+            about |= {"max_drop": self.max_drop / 100, "kept": kept_in(bits, usual)}
+            for word, names in about["kept"].items():
+                if names:
+                    more = ", ..." if len(names) > SHOWN else ""
+                    log.info("  kept in %s: %d of %d layers", word, len(names), len(bits))
+                    log.info("    %s%s", ", ".join(names[:SHOWN]), more)
+        else:
+            bits = writer.uniform(usual)
+        return bits, about

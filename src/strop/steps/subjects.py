@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import artifact
+from ..data.load import pictures
 from ..deploy.runtime import OnnxModel
 from ..errors import UserError
 from ..models.classifier import Preprocess
@@ -71,6 +72,11 @@ def _from_floats(session: OnnxModel, preprocess: Preprocess):
         return torch.from_numpy(session(normalize(images.numpy(), preprocess)))
 
     return predict
+
+
+def open_split(data, split: str, preprocess: Preprocess):
+    """The pictures of a split as a model takes them: by its own preprocessing, without augmentation."""
+    return pictures(data, split, size=preprocess.input_size, channels=preprocess.channels)
 
 
 def normalize(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:

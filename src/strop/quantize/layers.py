@@ -1,0 +1,97 @@
+"""The layers of an ONNX file that hold weights, and what became of them in a quantized one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .weights import FLOAT, unpack_int4
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weight and the operators that use it.
+
+    Attributes:
+        name: of the weight, without ".weight".
+        weight: its name in the file; `nodes` are those of the operators.
+        axis: of the output channels.
+        shape: of the weight.
+    """
+
+    name: str
+    weight: str
+    nodes: tuple[str, ...]
+    axis: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+
+def find_layers(path: Path) -> list[Layer]:
+    """Convolutions and matrix products with a constant weight of a float file, in the order of the graph."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    found: dict[str, Layer] = {}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in constants:
+            continue
+        weight, shape = node.input[1], constants[node.input[1]]
+        transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        axis = 0 if node.op_type == "Conv" or transposed else len(shape) - 1
+        nodes = (*(found[weight].nodes if weight in found else ()), node.name)
+        found[weight] = Layer(weight.removesuffix(".weight"), weight, nodes, axis, shape)
+    return list(found.values())
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """All constants of a float file by name."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def describe_layers(path: Path, layers: list[Layer], bits: dict[str, int]) -> list[dict]:
+    """A row a layer, read off the quantized file: sparsity, bits, bytes before and after, and their ratio.
+
+    Bytes before are those of float32; bytes after hold the weights as stored, their scales and zero points.
+    """
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {output: node for node in graph.node for output in node.output}
+    nodes = {node.name: node for node in graph.node}
+    rows = []
+    for layer in layers:
+        used = [nodes[layer.nodes[0]].input[1]]
+        if used[0] in makers:  # a weight, or Cast -> DequantizeLinear before it
+            used = list(makers[used[0]].input)
+            used[0] = makers[used[0]].input[0] if used[0] in makers else used[0]
+        tensors = [constants[name] for name in used]
+        weight = tensors[0]
+        is_packed = weight.data_type == onnx.TensorProto.INT4
+        values = unpack_int4(weight.raw_data, tuple(weight.dims)) if is_packed else onnx.numpy_helper.to_array(weight)
+        after = len(weight.raw_data) if is_packed else values.nbytes
+        after += sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in tensors[1:])
+        rows.append(
+            {
+                "layer": layer.name,
+                "shape": list(layer.shape),
+                "weights": layer.size,
+                "sparsity": float((values == 0).mean()),
+                "bits": bits.get(layer.name, FLOAT),
+                "stored_bits": 4 if is_packed else 8 * values.itemsize,
+                "bytes_before": 4 * layer.size,
+                "bytes_after": after,
+                "ratio": round(4 * layer.size / after, 3),
+            }
+        )
+    return rows
