@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from strop.errors import UserError
-from strop.measure.conventions import thop_macs, total_size
+from strop.measure.conventions import footprint, thop_macs, total_size
 from strop.measure.recording import record
 from strop.models import build
 
@@ -87,3 +87,17 @@ def test_no_figure_where_the_tool_has_none():
     net, size = blank("vit_b_32", 10, 224), (3, 224, 224)
     with pytest.raises(UserError, match="Write torchinfo"):
         total_size("torchsummary", net, record(net, size), size, 1)
+
+
+@pytest.mark.parametrize(("name", "pixels", "batch", "total"), [("cnn2", 32, 64, 40.63), ("resnet101", 224, 1, 593.20)])
+def test_the_parts_that_runs_keep_give_the_published_total(name, pixels, batch, total):
+    """[002]: B * (input + forward and backward) + parameters, in MiB, to the cent."""
+    parts = footprint(blank(name, 100, pixels), (3, pixels, pixels))
+    whole = batch * (parts["input_bytes"] + parts["forward_backward_bytes"]) + parts["parameter_bytes"]
+    assert round(whole / 2**20, 2) == total
+
+
+def test_the_parts_exist_where_torchsummary_fails():
+    """nn.MultiheadAttention: its output counts like any other."""
+    parts = footprint(every_rule(), (3, 32, 32))
+    assert parts["parameter_bytes"] == 4 * sum(p.numel() for p in every_rule().parameters())

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from ..errors import UserError
-from .recording import Call, Recording
+from .recording import Call, Recording, record
 
 THOP = "thop 0.1.1: conv and linear MACs, 4 per normalised element, pooling; no attention products"
 _NORMS = (
@@ -88,12 +88,31 @@ def total_size(
     return about | rounded | {"total": round(sum(parts.values()), 4)}
 
 
+def footprint(model: nn.Module, input_size: tuple[int, int, int]) -> dict:
+    """The parts of torchsummary's total for one picture, in bytes; the total of B pictures is
+    B * (input + forward_backward) + parameters.
+
+    Unlike torchsummary: also for networks that it fails on, so that all rows of a table have one convention.
+    """
+    outputs, parameters = _outputs_of_all(model, record(model, input_size))
+    return {
+        "convention": "torchsummary",
+        "input_bytes": FLOAT * math.prod(input_size),
+        "forward_backward_bytes": 2 * FLOAT * outputs,
+        "parameter_bytes": FLOAT * parameters,
+    }
+
+
 def _torchsummary(model: nn.Module, recording: Recording) -> tuple[int, int, float]:
-    modules = dict(model.named_modules())
-    if any(isinstance(module, nn.MultiheadAttention) for module in modules.values()):
+    if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
         raise UserError("--convention torchsummary", "torchsummary fails on nn.MultiheadAttention. Write torchinfo.")
+    return *_outputs_of_all(model, recording), MIB
+
+
+def _outputs_of_all(model: nn.Module, recording: Recording) -> tuple[int, int]:
+    modules = dict(model.named_modules())
     hooked = [c for c in recording.calls if c.module and not isinstance(modules[c.module], nn.Sequential)]
-    return sum(map(_outputs, hooked)), sum(p.numel() for p in model.parameters()), MIB
+    return sum(map(_outputs, hooked)), sum(p.numel() for p in model.parameters())
 
 
 def _torchinfo(model: nn.Module, recording: Recording) -> tuple[int, int, float]:

@@ -68,6 +68,8 @@ class Evaluate(Step):
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from ..data.load import pictures
         from ..measure.predictions import write_predictions
+        from ..train.precision import resolve_device
+        from .epochs import peak_memory
         from .looks import count_look
         from .results import measured
         from .subjects import open_subject
@@ -80,4 +82,5 @@ class Evaluate(Step):
         with write_predictions(run.folder / "predictions.parquet", names, labels, data.classes) as record:
             scores = measured(parents["parent"], subject, chosen, data, record=record, **about)
         scores |= count_look(run, parents["parent"], data, self.split)
+        scores["peak_memory_bytes"] = peak_memory(resolve_device(self.device) if subject.runtime == "torch" else "cpu")
         return {"model": parents["parent"].result["model"], "measured": [scores]}

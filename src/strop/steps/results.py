@@ -8,9 +8,11 @@ import safetensors.torch
 
 from ..launch import ALONE, here
 from ..measure.complexity import complexity
+from ..measure.conventions import footprint
 from ..measure.evaluate import evaluate
 from ..models.classifier import Classifier
 from ..runs import Run, file_hash
+from .looks import fingerprint
 from .training import evaluation_loader
 
 
@@ -21,6 +23,7 @@ def describe_model(run: Run, model: Classifier, name: str, trained: list[str]) -
         "trained": trained,
         "input_size": list(model.preprocess.shape),
         **complexity(model.net, model.preprocess.shape),
+        "total_size": footprint(model.net, model.preprocess.shape),
         **describe_file(run),
     }
 
@@ -51,6 +54,7 @@ def measured(
         "file": path.name,
         "hash": run.model_hash(),
         "data": data.fingerprint,
+        "pictures": fingerprint(data, split),
         "classes": list(data.classes),
         **evaluate(predict, evaluation_loader(pictures), data.classes, ranks=ranks, record=record),
     }
