@@ -4,9 +4,11 @@ Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 200
 """
 
 from ..cifar import Cifar, open_cifar
+from ..facts import Facts
 from ..source import Source
 from . import sets
 
+FACTS = Facts(10, 3, 32, 50_000, test=10_000)
 CIFAR10 = Cifar(
     name="cifar10",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

@@ -4,9 +4,11 @@ Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 200
 """
 
 from ..cifar import Cifar, open_cifar
+from ..facts import Facts
 from ..source import Source
 from . import sets
 
+FACTS = Facts(100, 3, 32, 50_000, test=10_000)
 CLASSES = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
     caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..facts import Facts
 from ..folder import open_folder
 from ..home import find_set
 from ..source import Source
 from . import sets
 
+FACTS = Facts(10, 3, 64, 27_000)
 CLASSES = (
     "AnnualCrop",
     "Forest",

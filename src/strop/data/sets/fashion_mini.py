@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from ..facts import Facts
 from ..source import Source
 from . import sets
 from .fashion_mnist import read_fashion
 
+FACTS = Facts(10, 1, 28, 5_000, test=1_000)
 BUNDLED = Path(__file__).parent.parent / "bundled" / "fashion_mini"
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..facts import Facts
 from ..home import find_set, look_for
 from ..idx import IDX_FILES as FILES
 from ..idx import holds_idx_set, read_idx_set
 from ..source import Source
 from . import sets
 
+FACTS = Facts(10, 1, 28, 60_000, test=10_000)
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
 _LAYOUTS = ["FashionMNIST/raw"]
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from ..facts import Facts
 from ..folder import open_folder
 from ..home import find_set
 from ..source import Source
 from . import sets
 
+FACTS = Facts(5, 3, None, 3_670)
 COUNTS = {"daisy": 633, "dandelion": 898, "roses": 641, "sunflowers": 699, "tulips": 799}
 log = logging.getLogger("strop")
 

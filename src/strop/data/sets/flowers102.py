@@ -8,12 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import UserError
+from ..facts import Facts
 from ..home import find_set
 from ..listed import open_listed
 from ..mat import read_mat
 from ..source import Source
 from . import sets
 
+FACTS = Facts(102, 3, None, 1_020, 1_020, 6_149)
 SPLITS = {"train": "trnid", "val": "valid", "test": "tstid"}
 CLASSES = """
 pink primrose; hard-leaved pocket orchid; canterbury bells; sweet pea; english marigold; tiger lily; moon orchid;

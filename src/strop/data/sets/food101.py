@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import UserError
+from ..facts import Facts
 from ..home import find_set
 from ..listed import open_listed, read_json_list, require_plain
 from ..source import Source
 from . import sets
 
+FACTS = Facts(101, 3, None, 75_750, test=25_250)
 LISTS = {"train": "meta/train.json", "test": "meta/test.json"}
 
 

@@ -5,11 +5,13 @@ Source: Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge",
 
 from __future__ import annotations
 
+from ..facts import Facts
 from ..folder import open_folder
 from ..home import find_set
 from ..source import Source
 from . import sets
 
+FACTS = Facts(1_000, 3, None, 1_281_167, test=50_000)
 _LAYOUTS = ["imagenet", "ILSVRC/Data/CLS-LOC"]
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..facts import Facts
 from ..home import find_set
 from ..idx import IDX_FILES, holds_idx_set, read_idx_set
 from ..source import Source
 from . import sets
 
+FACTS = Facts(10, 1, 28, 60_000, test=10_000)
 CLASSES = tuple("0123456789")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import UserError
+from ..facts import Facts
 from ..home import find_set
 from ..source import ArraySplit, Source
 from . import sets
 
+FACTS = Facts(10, 3, 96, 5_000, test=8_000)
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 _SIDE = 96
 _PICTURE = 3 * _SIDE * _SIDE

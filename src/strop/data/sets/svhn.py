@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UserError
+from ..facts import Facts
 from ..home import find_set
 from ..mat import read_mat
 from ..source import ArraySplit, Source
@@ -17,6 +18,7 @@ from . import sets
 if TYPE_CHECKING:
     import numpy as np
 
+FACTS = Facts(10, 3, 32, 73_257, test=26_032)
 CLASSES = tuple("0123456789")
 FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 

@@ -1,0 +1,208 @@
+"""A recipe: steps in order, parents linked, finished ones skipped, expectations held at the end."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..config import problems
+from ..errors import UserError, suggest
+from ..runs import Run
+from ..steps import step_class
+from ..yaml import read_yaml
+from .expect import Expectation, hold, read_expectations
+from .vary import Item, spread
+
+__all__ = ["Expectation", "Recipe", "hold"]
+
+log = logging.getLogger("strop")
+BLOCKS = ["data", "defaults", "steps", "expect"]
+
+
+class Recipe:
+    """Validated steps, ready to run.
+
+    Args:
+        steps: config objects (`Train`, `Prune`, ...); a reference may be the id of an earlier step.
+        expect: what must hold in the end, by id.
+        name: names the folder under runs/.
+        grids: the ids of the steps that a varied step stands for, by its id.
+
+    Example:
+        >>> Recipe.load("recipes/fashion-mnist.yaml").run()
+    """
+
+    def __init__(
+        self,
+        steps: list,
+        *,
+        expect: dict[str, Expectation] | None = None,
+        name: str = "recipe",
+        grids: dict[str, list[str]] | None = None,
+    ):
+        self.steps, self.expect, self.name, self.grids = steps, expect or {}, name, grids or {}
+
+    @classmethod
+    def load(cls, path: str | Path, *, changes: dict[str, str] | None = None, data: str | None = None) -> Recipe:
+        """Read and check a YAML file. Raises one UserError with every mistake in it.
+
+        Args:
+            changes: "ID.option" or "data.option" to the value that replaces it.
+            data: folder or data set that takes the place of every one that the recipe names.
+        """
+        path = Path(path)
+        raw = read_yaml(path)
+        found: list[str] = []
+        if data is not None:
+            _replace_data(raw, data)
+        later = {place: text for place, text in (changes or {}).items() if _names_member(raw, place)}
+        _apply(raw, {place: text for place, text in (changes or {}).items() if place not in later}, found)
+        items, grids = spread(raw, found)
+        _set({str(item.options["id"]): item.options for item in items if "id" in item.options}, later, found)
+        steps, ids = _read_steps(items, grids, found)
+        expect = read_expectations(raw.get("expect") or {}, ids, found)
+        found += [f"{name}: unknown key. {suggest(name, BLOCKS)}" for name in raw if name not in BLOCKS]
+        if found:
+            raise UserError(str(path), *dict.fromkeys(found))
+        return cls(steps, expect=expect, name=path.stem, grids=grids)
+
+    def run(self, *, out: str | Path | None = None, only: str | None = None) -> list[Run]:
+        """Run the steps; those that are done and unchanged are skipped.
+
+        Args:
+            out: folder of the run folders (default: runs/NAME).
+            only: id of the one step to run, or of a varied one; the others must be done.
+        Raises:
+            GateFailed: an expectation does not hold. All runs are kept.
+        """
+        root = Path(out) if out is not None else Path("runs") / self.name
+        ids = [step.id for step in self.steps if step.id]
+        if only is not None and only not in (*ids, *self.grids):
+            raise UserError(f"--only {only}", f"no step has this id. {suggest(only, [*ids, *self.grids])}")
+        chosen = self.grids.get(only, [only])
+        made: dict[str, Path] = {}
+        runs = []
+        for number, step in enumerate(self.steps, 1):
+            if only is None or step.id in chosen:
+                log.info("[%d/%d] %s %s", number, len(self.steps), step.verb, step.id or "")
+                run = link(step, made).execute(root=root)
+                made[run.id if step.id is None else step.id] = run.folder
+                runs.append(run)
+            elif step.id:
+                made[step.id] = root / step.id
+        if self.expect and only is None:
+            hold(self.expect, made)
+        return runs
+
+
+def link(step: Any, made: dict[str, Path]) -> Any:
+    """The step with ids of earlier steps replaced by their folders."""
+
+    def place(name):
+        return [place(item) for item in name] if isinstance(name, list) else str(made.get(name, name))
+
+    return step.model_copy(
+        update={role: place(getattr(step, role)) for role in step.references if getattr(step, role) is not None}
+    )
+
+
+def _replace_data(raw: dict, data: str) -> None:
+    """Put another source into the recipe's data block and into those of its steps."""
+    places = [raw, *(raw["defaults"].values() if isinstance(raw.get("defaults"), dict) else ())]
+    places += [options for item in raw["steps"] if isinstance(item, dict) for options in item.values()]
+    for place in places:
+        if not isinstance(place, dict) or place is not raw and "data" not in place:
+            continue
+        if isinstance(place.get("data"), dict):
+            place["data"] = place["data"] | {"source": data}
+        elif place is raw or isinstance(place["data"], str):
+            place["data"] = {"source": data}
+
+
+def _named(raw: dict) -> dict[str, dict]:
+    """The options that --set reaches, by id, as they are written."""
+    return {
+        str(options["id"]): options
+        for item in raw["steps"]
+        if isinstance(item, dict)
+        for options in item.values()
+        if isinstance(options, dict) and "id" in options
+    }
+
+
+def _names_member(raw: dict, place: str) -> bool:
+    """Whether --set may name a step that a varied one stands for: those have ids only when it is spread out."""
+    named = _named(raw)
+    is_written = any(place.startswith(f"{id}.") for id in named)
+    return not is_written and any("vary" in named[id] and place.startswith(f"{id}-") for id in named)
+
+
+def _apply(raw: dict, changes: dict[str, str], found: list[str]) -> None:
+    """Put --set ID.option=value into the raw recipe."""
+    if changes and not isinstance(raw.get("data"), dict):
+        raw["data"] = {"source": raw["data"]} if raw.get("data") else {}
+    _set({"data": raw["data"], **_named(raw)} if changes else {}, changes, found)
+
+
+def _set(places: dict[str, dict], changes: dict[str, str], found: list[str]) -> None:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    for place, text in changes.items():
+        dotted = [name for name in places if place.startswith(f"{name}.")]  # an id may have dots
+        name = max(dotted, key=len, default=place.partition(".")[0])
+        option = place[len(name) + 1 :]
+        if name not in places or not option:
+            found.append(f"--set {place}: '{name}' is not a step. {suggest(name, places)}")
+            continue
+        try:
+            places[name][option] = YAML(typ="safe", pure=True).load(text)
+        except YAMLError:
+            found.append(f"--set {place}: '{text}' is not a YAML value. Write it as in the recipe.")
+
+
+def _read_steps(items: list[Item], grids: dict[str, list[str]], found: list[str]) -> tuple[list, list[str]]:
+    """Config objects in order, without those that are wrong (their problems are in `found`); and the ids."""
+    steps: list = []
+    ids: list[str] = []
+    for item in items:
+        step, wrong = _read_step(item)
+        found += map(item.at, wrong)  # the recipe's data stand in many steps; a mistake in them is told once
+        found += _unknown_references(item, ids, grids)
+        if "id" in item.options:
+            name = str(item.options["id"])
+            if name in ids:
+                found.append(f"{item.place}.id: '{name}' is taken by an earlier step. Choose another.")
+            ids.append(name)
+        steps.append(step)
+    return steps, ids
+
+
+def _read_step(item: Item) -> tuple[Any, list[str]]:
+    """The config object or None, and what is wrong."""
+    model = step_class(item.verb)
+    try:
+        return model.model_validate(item.options), []
+    except ValidationError as error:
+        return None, problems(error, model, prefix=f"{item.place}.")
+
+
+def _unknown_references(item: Item, ids: list[str], grids: dict[str, list[str]]) -> list[str]:
+    """References that are neither an earlier id nor a run folder."""
+    unknown = []
+    for role in step_class(item.verb).references:
+        names = item.options.get(role) or []
+        for name in map(str, names if isinstance(names, list) else [names]):
+            if any(not members and name.startswith(step) for step, members in grids.items()):
+                continue  # what is wrong there has been said
+            if name in grids:
+                members = ", ".join(grids[name])
+                ways = f"Name one of them, or write vary: {{{role}: {name}}} for a step for each."
+                unknown.append(f"{item.place}.{role}: '{name}' stands for {members}. {ways}")
+            elif name not in ids and not (Path(name) / "run.json").is_file():
+                known = f" {suggest(name, ids)}" if ids else ""
+                unknown.append(f"{item.place}.{role}: '{name}' is neither an earlier step nor a run folder.{known}")
+    return unknown
