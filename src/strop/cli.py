@@ -25,8 +25,9 @@ from .errors import (
     UserError,
     suggest,
 )
-from .flags import JsonFlag, make_command, read_step, split_unknown
+from .flags import DryRunFlag, JsonFlag, SmokeFlag, make_command, read_step, split_unknown
 from .launch import first_speaks, rank, who
+from .planning import print_plan, shrink
 from .printing import print_result, show
 from .runs import check_new_folder
 from .steps import VERBS
@@ -164,7 +165,15 @@ def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
 
 @app.command(name="run")
 def run_recipe(
-    recipe: str, *, only: str | None = None, set: tuple[str, ...] = (), out: str | None = None, json: JsonFlag = False
+    recipe: str,
+    *,
+    only: str | None = None,
+    data: str | None = None,
+    set: tuple[str, ...] = (),
+    dry_run: DryRunFlag = False,
+    smoke: SmokeFlag = False,
+    out: str | None = None,
+    json: JsonFlag = False,
 ) -> int:
     """Run a recipe: its steps in order, finished ones skipped; ends with the table and the report.
 
@@ -175,7 +184,9 @@ def run_recipe(
     recipe
         YAML file.
     only
-        Id of the one step to run.
+        Id of the one step to run, or of a varied one.
+    data
+        Folder or data set in the place of every one that the recipe names.
     set
         ID.option=value (or data.option=value), once for each change.
     out
@@ -187,8 +198,13 @@ def run_recipe(
     if bare:
         raise UserError("strop run", *(f"--set {item}: has no value. Write --set ID.option=value." for item in bare))
     changes = dict(item.partition("=")[::2] for item in set)
-    loaded = Recipe.load(recipe, changes=changes)
-    root = Path(out) if out else Path("runs") / loaded.name
+    loaded = Recipe.load(recipe, changes=changes, data=data)
+    if smoke:
+        loaded, root = shrink(loaded, out, data)
+    else:
+        root = Path(out) if out else Path("runs") / loaded.name
+    if dry_run:
+        return print_plan(loaded, root, as_json=json)
     return _run_and_show(loaded, root, only=only, as_json=json)
 
 

@@ -17,6 +17,12 @@ from .steps.step import Step
 JsonFlag = Annotated[
     bool, Parameter(name="--json", negative="", help="print one JSON object on stdout, the log on stderr")
 ]
+DryRunFlag = Annotated[
+    bool, Parameter(negative="", help="print the plan, with time and memory of each step, and run nothing")
+]
+SmokeFlag = Annotated[
+    bool, Parameter(negative="", help="run every step, made small: few pictures, one epoch, small networks")
+]
 
 
 def make_command(verb: str) -> Callable:

@@ -124,11 +124,12 @@ class Layout:
             yield draw([*key, *model], options.max_width)
             yield Text()
             yield draw([*key, *measured], options.max_width)
-        for number, note in enumerate(self.notes):
-            yield _note(note, first=number == 0)
+        for number, text in enumerate(self.notes):
+            yield note(text, first=number == 0)
 
 
-def _note(text: str, *, first: bool):
+def note(text: str, *, first: bool):
+    """A line below a table, folded."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
