@@ -1,4 +1,4 @@
-from strop.report.notes import findings, judge
+from strop.report.notes import findings
 from strop.report.rows import collect
 
 
@@ -86,31 +86,3 @@ def test_noisy_bench_is_named(folders):
     run = folders.model("net")
     folders.bench("bench", {"net": 1.0}, p95_over_p50=1.9)
     assert "The machine was not quiet during the bench: p95 is 1.9x p50." in collect([run]).notes
-
-
-def test_verdict_picks_the_smallest_within_two_points(family):
-    """The best has 0.880; 0.864 at 1.04 MB is close enough, 44.71 / 1.04 = 43 times smaller, 3.12 / 0.67 = 4.7."""
-    _, paths = family
-    verdict = judge(collect(paths).rows)
-    assert (verdict.best.id, verdict.pick.id) == ("student", "small-int8")
-    assert verdict.details[0].startswith("86.4 % against 88.0 %, 43 times smaller")
-    assert "4.7 times faster" in verdict.details[0]
-
-
-def test_verdict_does_not_pick_what_lost_too_much(folders):
-    """A tiny model 5 points below is not the answer."""
-    rows = collect([folders.model("good", accuracy=0.9), folders.model("tiny", accuracy=0.85, parameters=1000)]).rows
-    assert judge(rows).pick.id == "good"
-
-
-def test_verdict_says_slower_where_it_is_slower(folders):
-    """Smaller is not faster when the bench says otherwise."""
-    runs = [folders.model("big", accuracy=0.9), folders.model("small", accuracy=0.89, parameters=1000)]
-    folders.bench("bench", {"big": 1.0, "small": 2.0})
-    assert "2.0 times slower" in judge(collect(runs).rows).details[0]
-
-
-def test_verdict_without_measurements_says_so(folders):
-    """No accuracy, no verdict."""
-    verdict = judge(collect([folders.model("net", measured=[])]).rows)
-    assert verdict.pick is None and verdict.headline == "Nothing was measured on test or val yet."

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .numbers import decimals_for, percent, significant, times
+from .numbers import percent, times
 
 if TYPE_CHECKING:
     from .folders import Folder
@@ -162,62 +161,3 @@ def _paths(rows: Sequence[Row]) -> str:
 def _names(ids) -> str:
     *most, last = list(ids)
     return f"{', '.join(most)} and {last}" if most else last
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Which row to ship, in words; `best` is the most accurate row, `pick` the smallest close to it."""
-
-    best: Row | None
-    pick: Row | None
-    headline: str
-    details: list[str]
-
-
-def judge(rows: Sequence[Row]) -> Verdict:
-    """The smallest row within 2 points of the best, among the rows measured on the same pictures."""
-    pool = _comparable(rows)
-    if not pool:
-        return Verdict(None, None, "Nothing was measured on test or val yet.", [])
-    best = max(pool, key=lambda row: (row.accuracy, -row.bytes))
-    pick = min(
-        (row for row in pool if best.accuracy - row.accuracy <= POINTS + 1e-9),
-        key=lambda row: (row.bytes, -row.accuracy),
-    )
-    details = []
-    if len(pool) < len(rows):
-        details.append(f"Judged are the {len(pool)} of {len(rows)} rows that were measured on the same pictures.")
-    if len(rows) == 1:
-        return Verdict(best, pick, _alone(pick), details)
-    if pick is best:
-        headline = f"{best.id} is the most accurate model, and none within 2 points is smaller."
-        return Verdict(best, pick, headline, details)
-    headline = f"{pick.id} is the smallest model within 2 points of the best, {best.id}."
-    return Verdict(best, pick, headline, [_compare(pick, best), *details])
-
-
-def _comparable(rows: Sequence[Row]) -> list[Row]:
-    pools = [[other for other in rows if same_pictures(row, other)] for row in rows if row.measured]
-    return max(pools, key=len, default=[])
-
-
-def _alone(row: Row) -> str:
-    decimals = decimals_for(row.measured.get("n"))
-    return f"{row.id} is right on {percent(row.accuracy, decimals)} % of the {row.measured['split']} pictures."
-
-
-def _compare(pick: Row, best: Row) -> str:
-    decimals = decimals_for(best.measured.get("n"))
-    text = (
-        f"{percent(pick.accuracy, decimals)} % against {percent(best.accuracy, decimals)} %, "
-        f"{times(best.bytes / pick.bytes)} times smaller "
-        f"({significant(pick.bytes / 1e6)} MB against {significant(best.bytes / 1e6)} MB)"
-    )
-    if not pick.p50 or not best.p50:
-        return text + "; the two were not timed in one bench."
-    faster = pick.p50 < best.p50
-    ratio = best.p50 / pick.p50 if faster else pick.p50 / best.p50
-    return (
-        f"{text} and {times(ratio)} times {'faster' if faster else 'slower'} at batch 1 "
-        f"({significant(pick.p50)} ms against {significant(best.p50)} ms)."
-    )

@@ -6,20 +6,33 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runs import read_metrics
-from . import sections
-from .notes import findings, judge
+from .models import Model, read_models
+from .notes import findings
 from .numbers import pareto
+from .sections.commands import commands
+from .sections.confusion import PICTURE
+from .sections.data import data
+from .sections.details import details
+from .sections.fronts import fronts
+from .sections.lineage import lineage
+from .sections.looks import looks
+from .sections.machine import machine
+from .sections.table import notes as note_list
+from .sections.table import table
+from .sections.verdict import verdict
+from .verdict import judge
 
 if TYPE_CHECKING:
     from .rows import Row
 
 HERE = Path(__file__).parent
+STYLES = ("page.css", "parts.css", "print.css")
+SCRIPTS = ("start.js", "fronts.js", "curves.js", "matrix.js", "draw.js")
 
 
 def write_page(rows: Sequence[Row], notes: Sequence[str], path: Path, *, title: str) -> None:
@@ -32,33 +45,46 @@ def write_page(rows: Sequence[Row], notes: Sequence[str], path: Path, *, title: 
         >>> rows, notes = collect(["runs/student", "runs/small"])
         >>> write_page(rows, notes, Path("report.html"), title="student and small")
     """
-    style, script = _read("page.css"), _read("page.js")
+    style = "".join(_read(f"assets/{name}") for name in STYLES)
+    script = f'"use strict";\n(() => {{\n{"".join(_read(f"assets/{name}") for name in SCRIPTS)}}})();\n'
     library = re.sub(r"(?m)^//# sourceMappingURL=.*$", "", _read("vendor/chart.umd.js"))
-    data = embedded(rows)
-    verdict, failed = judge(rows), findings(rows)
+    models = read_models(rows)
+    figures = embedded(models)
+    judged, failed = judge(rows), findings(rows)
     parts = {
         "policy": _policy([script, library], style),
         "title": escape(title),
         "style": style,
-        "verdict": sections.verdict(verdict, failed),
-        "table": sections.table(rows, verdict.pick),
-        "notes": sections.notes([note for note in notes if note not in failed]),
-        "fronts": sections.fronts(data["fronts"]),
-        "details": sections.details(rows, data["rows"]),
-        "lineage": sections.lineage(rows),
-        "machine": sections.machine(rows),
-        "commands": sections.commands(rows),
-        "data": _safe_json(data),
+        "verdict": verdict(judged, failed),
+        "table": table(rows, judged.pick),
+        "notes": note_list([note for note in notes if note not in failed]),
+        "fronts": fronts(figures["fronts"], [row.id for row in rows]),
+        "details": details(models, judged.pick),
+        "lineage": lineage(rows),
+        "data": data(models),
+        "looks": looks(rows),
+        "machine": machine(rows),
+        "commands": commands(rows),
+        "json": _safe_json(figures),
         "library": library,
         "script": script,
     }
-    # One pass, so that a placeholder inside a class name stays text.
-    page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read("page.html"))
-    path.write_text(page, encoding="utf-8")
+    parts["weight"] = _weight(_fill(parts), library)
+    path.write_text(_fill(parts), encoding="utf-8")
 
 
 def _read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def _fill(parts: Mapping[str, str]) -> str:
+    """The page's places filled in one pass, so that a placeholder inside a class name stays text."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts.get(found[1], ""), _read("assets/page.html"))
+
+
+def _weight(page: str, library: str) -> str:
+    """'0.31 MB, 0.21 of it the charting library'"""
+    return f"{len(page.encode()) / 1e6:.2f} MB, {len(library) / 1e6:.2f} of it the charting library"
 
 
 def _policy(scripts: Sequence[str], style: str) -> str:
@@ -79,12 +105,13 @@ def _safe_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def embedded(rows: Sequence[Row]) -> dict[str, Any]:
+def embedded(models: Sequence[Model]) -> dict[str, Any]:
     """What the page's script draws, and what a reader can check: the figures of the JSON files, unchanged."""
-    return {"rows": [_embed(row) for row in rows], "fronts": _fronts(rows)}
+    return {"rows": [_embed(model) for model in models], "fronts": _fronts([model.row for model in models])}
 
 
-def _embed(row: Row) -> dict[str, Any]:
+def _embed(model: Model) -> dict[str, Any]:
+    row = model.row
     return {
         "id": row.id,
         "verb": row.verb,
@@ -96,13 +123,20 @@ def _embed(row: Row) -> dict[str, Any]:
         "file": row.file,
         "bytes": row.bytes,
         "hash": row.hash,
-        "measured": row.measured,
+        "measured": _without_millions(row.measured),
         "latency": row.latency,
         "training": row.training,
         "best_epoch": (row.training or {}).get("best_epoch"),
-        "metrics": read_metrics(row.metrics),
+        "metrics": model.metrics,
         "parents": {role: parent["id"] for role, parent in row.parents.items()},
     }
+
+
+def _without_millions(measured: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The counts of thousands of classes would make a page of many MB; it says that they are in result.json."""
+    if measured is None or len(measured.get("classes") or ()) <= PICTURE:
+        return measured
+    return {key: value for key, value in measured.items() if key != "confusion"}
 
 
 def _fronts(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -223,7 +223,8 @@ def _absolute(reference):
 
 
 def _command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    name = Path(sys.argv[0]).name
+    return shlex.join(["strop" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
 def require_model(run: Run, what: str) -> None:

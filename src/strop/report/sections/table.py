@@ -1,0 +1,50 @@
+"""The table of the models: the same columns as in the terminal, in a box that scrolls by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from ..markup import listed, scroller
+from ..table import Column, key_columns, measured_columns, model_columns
+
+if TYPE_CHECKING:
+    from ..rows import Row
+
+
+def table(rows: Sequence[Row], pick: Row | None) -> str:
+    columns = key_columns(rows) + model_columns(rows) + measured_columns(rows)
+    head = "".join(
+        f'<th scope="col"{_kind(column)}>{escape(column.title)}<small>{escape(column.unit)}</small></th>'
+        for column in columns
+    )
+    lines = []
+    for row, cells in zip(rows, zip(*(column.cells for column in columns), strict=True), strict=True):
+        chosen = row is pick and len(rows) > 1
+        shown = zip(columns, cells, strict=True)
+        lines.append(
+            f"<tr{' class=pick' if chosen else ''}>"
+            + "".join(_cell(column, cell, chosen and column.title == "name") for column, cell in shown)
+            + "</tr>"
+        )
+    inside = f'<table class="rows"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    return scroller("Table of the models", inside)
+
+
+def _kind(column: Column) -> str:
+    if column.is_number:
+        return ""
+    return ' class="text name"' if column.title == "name" else ' class="text how"'
+
+
+def _cell(column: Column, text: str, is_pick: bool) -> str:
+    """An interval stands small beside its accuracy; the model to ship is named in words, not by its colour alone."""
+    value, bracket, interval = text.partition(" [")
+    inside = f"{escape(value)} <small>[{escape(interval)}</small>" if bracket else escape(text)
+    mark = ' <span class="ship">ship</span>' if is_pick else ""
+    return f"<td{_kind(column)}>{inside}{mark}</td>"
+
+
+def notes(lines: Sequence[str]) -> str:
+    return f'<div class="notes">{listed(lines)}</div>' if lines else ""
