@@ -14,6 +14,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from . import __version__
+from .comparing import compare, print_table, run_folders
 from .errors import (
     DONE,
     FAILED,
@@ -28,8 +29,7 @@ from .errors import (
 from .flags import DryRunFlag, JsonFlag, SmokeFlag, make_command, read_step, split_unknown
 from .launch import first_speaks, rank, who
 from .planning import print_plan, shrink
-from .printing import print_result, show
-from .runs import check_new_folder
+from .printing import print_result
 from .steps import VERBS
 from .train.signals import terminating_like_ctrl_c
 
@@ -108,34 +108,7 @@ for _verb in VERBS:
     app.command(make_command(_verb), name=_verb)
 
 
-@app.command
-def compare(*runs: str, format: str = "table", out: str | None = None, json: JsonFlag = False) -> int:
-    """Put runs into one table; latencies come from one bench.
-
-    Example: strop compare runs/*
-
-    Parameters
-    ----------
-    runs
-        Run folders; exports, evaluations and benches beside them are joined.
-    format
-        table, markdown or csv.
-    out
-        New folder for table.md, table.csv, fronts.png and report.html.
-    """
-    from .report.rows import collect
-
-    formats = ("table", "markdown", "csv")
-    if format not in formats:
-        raise UserError(f"--format {format}", f"is not an option. {suggest(format, formats)}")
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        check_new_folder("out", folder)
-    rows, notes = collect(_run_folders(runs))
-    _print_table(rows, notes, "json" if json else format)
-    if folder is not None:
-        _write_comparison(rows, notes, folder)
-    return DONE
+app.command(compare)
 
 
 @app.command
@@ -158,7 +131,7 @@ def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
         raise UserError(f"--out {out}", f"is a folder. Write the page's name, for example {path / 'report.html'}.")
     if not path.parent.is_dir():
         raise UserError(f"--out {out}", f"there is no folder {path.parent}. Make it first.")
-    write(_run_folders(runs), path, title=path.parent.name or "report")
+    write(run_folders(runs), path, title=path.parent.name or "report")
     _say(json, {"report": str(path)}, str(path))
     return DONE
 
@@ -275,47 +248,11 @@ def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -
         _say(as_json, {"runs": [str(run.folder) for run in runs]}, "\n".join(str(run.folder) for run in runs))
         return DONE
     rows, notes = collect(folders)
-    _print_table(rows, notes, "json" if as_json else "table")
+    print_table(rows, notes, "json" if as_json else "table")
     page = report(folders, root / "report.html", title=recipe.name)
     log.info("")
     log.info("%s  (%.0f s)", page, time.perf_counter() - start)
     return DONE
-
-
-def _print_table(rows: list, notes: list[str], format: str) -> None:
-    from .report import table
-
-    match format:
-        case "json":
-            print(table.json(rows, notes))
-        case "markdown":
-            print(table.markdown(rows, notes))
-        case "csv":
-            print(table.csv(rows), end="")
-        case _:
-            show("", table.table(rows, notes))
-
-
-def _write_comparison(rows: list, notes: list[str], folder: Path) -> None:
-    from .report import table
-    from .report.charts import fronts
-    from .report.page import write_page
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(table.markdown(rows, notes), encoding="utf-8")
-    (folder / "table.csv").write_text(table.csv(rows), encoding="utf-8")
-    fronts(rows, folder / "fronts.png")
-    write_page(rows, notes, folder / "report.html", title=folder.name)
-    log.info("%s", folder / "report.html")
-
-
-def _run_folders(names: tuple[str, ...]) -> list[Path]:
-    """The folders among what was given; plain files are passed over, because runs/* names reports too."""
-    missing = [f"'{name}' is not there." for name in names if not Path(name).exists()]
-    folders = [Path(name) for name in names if Path(name).is_dir()]
-    if missing or not folders:
-        raise UserError("runs", *(missing or ["no run folders given. Write for example runs/*"]))
-    return folders
 
 
 def _say(as_json: bool, value: dict, text: str) -> None:

@@ -48,7 +48,10 @@ def test_all_unknown_options_are_reported_at_once(refused):
         (["train", "fashion-mini", "--model"], "strop train: "),
         (["compare"], "runs: no run folders given. Write for example runs/*"),
         (["compare", "nothing"], "runs: 'nothing' is not there."),
-        (["compare", ".", "--format", "xml"], "--format xml: is not an option. Known: csv, markdown, table."),
+        (
+            ["compare", ".", "--format", "xml"],
+            "--format xml: is not an option. Known: csv, html, json, latex, mark",
+        ),
         (["compare", "--fromat", "csv"], "strop compare: Unknown option: --fromat. Did you mean --format?"),
         (["report"], "runs: no run folders given."),
         (["models", "nonesuch"], "strop models nonesuch: no network has such a name."),

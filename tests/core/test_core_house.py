@@ -23,7 +23,7 @@ LAYERS = [
     {"artifact", "deploy", "report"},
     {"steps"},
     {"recipe"},
-    {"cli", "flags", "planning", "printing", "__main__"},
+    {"cli", "comparing", "flags", "planning", "printing", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 METHODS = LAYERS[3]
@@ -119,7 +119,7 @@ def test_the_import_check_sees_what_it_should(tmp_path, monkeypatch):
 def test_importing_the_command_line_loads_no_torch(python):
     """Neither do the steps, the registries and the report, all of which it reaches."""
     said = python(
-        "import sys, strop.cli, strop.recipe, strop.report.rows, strop.report.table, strop.report.page\n"
+        "import sys, strop.cli, strop.recipe, strop.report.rows, strop.report.formats, strop.report.page\n"
         "from strop.steps import VERBS, step_class\n"
         "[step_class(verb) for verb in VERBS]\n"
         "print([m for m in ('torch', 'torchvision', 'timm', 'numpy', 'cv2', 'onnx', 'matplotlib') if m in sys.modules])"

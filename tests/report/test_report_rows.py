@@ -183,9 +183,9 @@ def test_reports_never_import_torch(family, tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from strop.report import charts, page, rows, table
+from strop.report import charts, formats, page, rows
 found, notes = rows.collect({[str(path) for path in paths]!r})
-table.markdown(found, notes)
+formats.markdown(found, notes)
 page.write_page(found, notes, Path({str(tmp_path / "page.html")!r}), title="t")
 assert "matplotlib" not in sys.modules
 charts.fronts(found, Path({str(tmp_path / "fronts.png")!r}))

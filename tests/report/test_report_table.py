@@ -6,7 +6,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from strop.report import formats
 from strop.report import table as tables
+from strop.report.columns import groups
 from strop.report.numbers import decimals_for, pareto, percent, significant, size, times
 from strop.report.rows import collect
 
@@ -25,7 +27,7 @@ def test_every_cell_is_shown_whole(family, width):
     text = draw(rows, notes, width)
     assert "…" not in text
     assert max(cell_len(line) for line in text.splitlines()) <= width
-    columns = tables.model_columns(rows) + tables.measured_columns(rows)
+    columns = [column for group in groups(rows) for column in group]
     assert all(cell in text for column in columns for cell in column.cells)
 
 
@@ -63,7 +65,7 @@ def test_accuracy_and_macro_precision_are_two_columns(folders):
     entry = folders.summarize([[9, 1], [5, 5]], ["a", "b"])
     entry |= {"split": "val", "hash": "sha256:x", "file": "f", "data": "blake2b:d"}
     rows, _ = collect([folders.model("net", measured=[entry])])
-    cells = {column.heading: column.cells[0] for column in tables.measured_columns(rows)}
+    cells = {column.heading: column.cells[0] for column in groups(rows)[2]}
     assert cells["val accuracy % [95 %]"].startswith("70.0 [")
     assert cells["macro prec. %"] == f"{100 * (9 / 14 + 5 / 6) / 2:.1f}"
     assert cells["macro recall %"] == "70.0"
@@ -72,7 +74,7 @@ def test_accuracy_and_macro_precision_are_two_columns(folders):
 def test_missing_figures_are_dashes(folders):
     """No bench, no measurement: dashes, and not zero."""
     rows, _ = collect([folders.model("net", measured=[])])
-    assert {column.cells[0] for column in tables.measured_columns(rows)} == {"-"}
+    assert {column.cells[0] for column in groups(rows)[2]} == {"-"}
 
 
 def test_csv_and_json_carry_base_units_unchanged(family):
@@ -80,9 +82,9 @@ def test_csv_and_json_carry_base_units_unchanged(family):
     folders, paths = family
     rows, notes = collect(paths)
     expected = folders.result("small-onnx")["measured"][0]["accuracy"]
-    line = list(csv.DictReader(io.StringIO(tables.csv(rows))))[2]
+    line = list(csv.DictReader(io.StringIO(formats.csv(rows))))[2]
     assert (float(line["accuracy"]), line["bytes"], line["input_size"]) == (expected, str(rows[2].bytes), "1x28x28")
-    read = json.loads(tables.json(rows, notes))
+    read = json.loads(formats.json(rows, notes))
     assert read["rows"][2]["accuracy"] == expected
     assert read["rows"][2]["parents"] == {"parent": "student", "teacher": "teacher"}
     assert read["notes"] == notes
@@ -91,7 +93,7 @@ def test_csv_and_json_carry_base_units_unchanged(family):
 def test_markdown_keeps_its_columns_whatever_the_names(folders):
     """A bar in a name is escaped, so every line has the same cells."""
     rows, _ = collect([folders.model("a|b_c"), folders.model("plain")])
-    lines = tables.markdown(rows).strip().splitlines()
+    lines = formats.markdown(rows).strip().splitlines()
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
     assert "a\\|b\\_c" in lines[2]
 

@@ -376,7 +376,7 @@ def test_pipeline_compare_formats_agree(pipeline, strop_in):
 def test_pipeline_compare_writes_its_folder(pipeline, strop_in):
     """--out writes the table twice, the front and the page; a second time it is refused."""
     found = {path.name for path in (pipeline.folder / "compared").iterdir()}
-    assert found == {"table.md", "table.csv", "fronts.png", "report.html"}
+    assert found == {"table.md", "table.csv", "table.tex", "fronts.png", "report.html"}
     outcome = strop_in(pipeline.folder, *pipeline.commands["compare"])
     assert outcome.code == 2 and "overwrites nothing" in outcome.err
 

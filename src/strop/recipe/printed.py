@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..report.columns import Column
 from ..report.numbers import DASH, significant
-from ..report.table import Column, draw, note
+from ..report.table import draw, note
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions

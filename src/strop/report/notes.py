@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
+from .measurements import pictures
 from .numbers import percent, times
 
 if TYPE_CHECKING:
@@ -31,13 +33,15 @@ def differences(rows: Sequence[Row]) -> list[str]:
         lambda row: row.measured["split"],
         "Accuracies come from different splits: {}. They can't be compared.",
     )
-    untested = [row for row in measured if row.measured["split"] != "test"]
+    untested = [row for row in measured if not any(entry.figures["split"] == "test" for entry in row.entries)]
     if untested and len(untested) < len(measured):
-        found.append(f"To measure the rest on the test pictures: strop evaluate {_paths(untested[:1])} --split test")
+        tested = _names(row.id for row in measured if row not in untested)
+        commands = "; ".join(f"strop evaluate {_paths([row])} --split test" for row in untested[:3])
+        found.append(f"On the test pictures only {tested} can be shown (--split test). For the rest: {commands}")
     found += _split_up(
         measured,
         "data",
-        lambda row: row.measured.get("data"),
+        lambda row: pictures(row.measured)[1],
         "Accuracies were measured on different pictures: {}. They can't be compared.",
     )
     found += _split_up(
@@ -54,6 +58,40 @@ def differences(rows: Sequence[Row]) -> list[str]:
         files = _names(f"{row.id} ({row.measured.get('file', '?')}, not {row.file})" for row in other)
         found.append(f"The accuracy was measured on another file than the one that ships for {files}.")
     return found
+
+
+def refuse_mixed(rows: Sequence[Row]) -> None:
+    """Rows that were measured on different pictures stand in no ranking.
+
+    Raises:
+        UserError: which rows they are, and what to type.
+    """
+    pools: dict[Hashable, list[Row]] = {}
+    for row in rows:
+        if row.measured:
+            pools.setdefault(pictures(row.measured), []).append(row)
+    if len(pools) < 2:
+        return
+    largest, *others = sorted(pools.values(), key=len, reverse=True)
+    split = largest[0].measured["split"]
+    problems = [f"{_names(row.id for row in largest)}: measured on {_pool(largest[0])}."]
+    for pool in others:
+        names = _names(row.id for row in pool)
+        problems.append(
+            f"{names}: measured on {_pool(pool[0])}. Leave out, or measure on the same pictures: "
+            f"strop evaluate {_paths(pool[:1])} {_data_of(largest[0], pool[0])}--split {split}"
+        )
+    raise UserError("compare", "rows that were measured on different pictures can't be ranked.", *problems)
+
+
+def _pool(row: Row) -> str:
+    fingerprint = str(pictures(row.measured)[1]).removeprefix("blake2b:")[:8]
+    return f"{row.measured.get('n', '?')} {row.measured['split']} pictures ({fingerprint})"
+
+
+def _data_of(row: Row, other: Row) -> str:
+    """The data to name where the other's own is another."""
+    return "" if row.measured.get("data") == other.measured.get("data") else "DATA "
 
 
 def _split_up(rows: Sequence[Row], name: str, key: Callable[[Row], Hashable], sentence: str) -> list[str]:
@@ -118,7 +156,7 @@ def same_pictures(row: Row, other: Row) -> bool:
     """Whether two accuracies may be compared: same split, same pictures."""
     if row.measured is None or other.measured is None:
         return False
-    return all(row.measured.get(key) == other.measured.get(key) for key in ("split", "data"))
+    return pictures(row.measured) == pictures(other.measured)
 
 
 def _about_teacher(row: Row, teacher: Row | None) -> list[str]:

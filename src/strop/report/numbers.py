@@ -69,3 +69,15 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
         if not front or points[i][1] > points[front[-1]][1] or points[i] == points[front[-1]]:
             front.append(i)
     return front
+
+
+def clock(seconds: float | None) -> str:
+    """Hours, minutes and seconds.
+
+    >>> clock(1457.98)
+    '0:24:18'
+    """
+    if seconds is None:
+        return DASH
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -11,9 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import fronts as pareto
 from .models import Model, read_models
 from .notes import findings
-from .numbers import pareto
 from .sections.commands import commands
 from .sections.confusion import PICTURE
 from .sections.data import data
@@ -140,20 +140,13 @@ def _without_millions(measured: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _fronts(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The two scatter charts: indices into rows, costs, and which points are on the front."""
-    found = []
-    for title, unit, cost in (
-        ("size, MB", "MB", lambda row: row.bytes / 1e6),
-        ("latency p50 at batch 1, ms", "ms", lambda row: row.p50),
-    ):
-        shown = [(i, cost(row)) for i, row in enumerate(rows) if row.accuracy is not None and cost(row)]
-        if len(shown) > 1:
-            found.append(
-                {
-                    "title": title,
-                    "unit": unit,
-                    "points": [{"row": i, "cost": c} for i, c in shown],
-                    "front": pareto([(c, rows[i].accuracy) for i, c in shown]),
-                }
-            )
-    return found
+    """The scatter charts: indices into rows, costs, and which points are on the front."""
+    return [
+        {
+            "title": found.cost.title,
+            "unit": found.cost.unit,
+            "points": [{"row": i, "cost": price} for i, price in found.points],
+            "front": found.front,
+        }
+        for found in pareto.fronts(rows)
+    ]

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError
-from . import notes
+from . import conditions, fronts, measurements, notes
 from .folders import JOINED_VERBS, MODEL_VERBS, Folder, Unusable, look_around, read_folder
+
+if TYPE_CHECKING:
+    from ..measure.paired import Against
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,8 @@ class Row:
 
     `file`, `bytes` and `hash` are those of the file that ships: the exported one where there is one.
     `measured` is an entry of result.json, unchanged, and `is_shipped` says whether it was measured on that file;
-    `latency` is a row of one bench, or None.
+    `entries` are all measurements that were found, `predictions` the file of that one's predictions. `latency` is a row
+    of one bench, or None; `against` the verdict on this row beside a baseline, see `baseline.compare_with`.
     """
 
     id: str
@@ -38,10 +42,14 @@ class Row:
     parents: dict[str, dict]
     scheme: str | None = None
     export: str | None = None
+    entries: tuple[measurements.Entry, ...] = field(default=(), repr=False)
     measured: dict[str, Any] | None = None
     is_shipped: bool = True
+    predictions: Path | None = None
+    against: Against | None = None
     latency: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
+    size_parts: dict[str, Any] | None = None
     metrics: Path | None = None
     command: str | None = None
     machine: dict[str, Any] = field(default_factory=dict)
@@ -68,6 +76,31 @@ class Row:
     def images_per_second(self) -> float | None:
         return ((self.latency or {}).get("images_per_second") or {}).get("value")
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the machine was quiet while the latency was measured."""
+        return (self.latency or {}).get("quiet") is not False
+
+    def timed(self, *names: str) -> Any:
+        """A figure of the bench's row by its path in result.json, e.g. ("cold_start", "ms"); None where it has none."""
+        found: Any = self.latency
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    def trained_for(self, name: str) -> float | None:
+        """A figure of `training`, e.g. `min_loss`."""
+        found = (self.training or {}).get(name)
+        return found if isinstance(found, int | float) else None
+
+    def total_size(self, batch: int) -> float | None:
+        """Bytes of input, all outputs forward and backward, and parameters, as torchsummary counts; None if unknown."""
+        parts = self.size_parts or {}
+        each = [parts.get(name) for name in ("input_bytes", "forward_backward_bytes", "parameter_bytes")]
+        if not all(isinstance(part, int) for part in each):
+            return None
+        return batch * (each[0] + each[1]) + each[2]
+
     def figure(self, name: str) -> float | None:
         """A figure of the measurement by its name in result.json, e.g. `macro_f1`."""
         return (self.measured or {}).get(name)
@@ -78,13 +111,6 @@ class Row:
         return next((row for row in rows if wanted in row.hashes and row is not self), None)
 
 
-class Entry(NamedTuple):
-    """A measurement, and whether it was made on the file that ships."""
-
-    figures: dict[str, Any]
-    is_shipped: bool
-
-
 class Collected(NamedTuple):
     """Rows in the order given, and what a reader must know about them."""
 
@@ -92,11 +118,13 @@ class Collected(NamedTuple):
     notes: list[str]
 
 
-def collect(folders: Sequence[str | os.PathLike]) -> Collected:
+def collect(folders: Sequence[str | os.PathLike], *, split: str | None = None) -> Collected:
     """Rows of run folders, joined by hash with exports, evaluations and one bench.
 
     Folders beside the given ones are looked through for measurements; they never add rows.
 
+    Args:
+        split: test or val; default: the one that most rows were measured on, test where there are two.
     Raises:
         UserError: not one of the folders holds a finished model.
 
@@ -113,9 +141,11 @@ def collect(folders: Sequence[str | os.PathLike]) -> Collected:
         reasons = skipped or ["none of the folders holds a model. Give folders of train, prune, quantize or export."]
         raise UserError("compare", *reasons)
     rows = _name_apart(rows)
-    rows = _add_accuracy(rows, [f for f in joined if f.verb == "evaluate"])
+    rows = _add_accuracy(rows, [f for f in joined if f.verb == "evaluate"], split)
     rows, about_bench = _add_latency(rows, [f for f in joined if f.verb == "bench"])
-    return Collected(rows, skipped + notes.differences(rows) + about_bench + notes.findings(rows))
+    found = notes.differences(rows) + conditions.differences(rows)
+    legend = [fronts.LEGEND] if fronts.fronts(rows) else []
+    return Collected(rows, skipped + found + about_bench + notes.findings(rows) + legend)
 
 
 def _read_given(folders: Sequence[str | os.PathLike]) -> tuple[list[Folder], list[str]]:
@@ -155,12 +185,6 @@ def _make_row(folder: Folder, export: Folder | None) -> Row:
         hashes.add(folder.parent_hash)
     metrics = folder.path / "metrics.jsonl"
     record = folder.record
-    own = _best_entry(
-        [
-            Entry(figures, figures.get("file", ships["file"]) == ships["file"])
-            for figures in (export or folder).result.get("measured") or []
-        ]
-    )
     return Row(
         id=record["id"],
         folder=folder.path,
@@ -177,9 +201,9 @@ def _make_row(folder: Folder, export: Folder | None) -> Row:
         parents=record.get("parents") or {},
         scheme=(folder.result.get("quantization") or {}).get("scheme"),
         export=export.record["id"] if export else None,
-        measured=own.figures if own else None,
-        is_shipped=own.is_shipped if own else True,
+        entries=tuple(measurements.own_entries(folder, export)),
         training=folder.result.get("training"),
+        size_parts=model.get("total_size"),
         metrics=metrics if metrics.is_file() else None,
         command=record.get("command"),
         machine=record.get("machine") or {},
@@ -195,38 +219,23 @@ def _name_apart(rows: list[Row]) -> list[Row]:
     return rows
 
 
-def _best_entry(entries: list[Entry], votes: Counter | None = None) -> Entry | None:
-    """Test before val; then the pictures most rows share, the file that ships, the best checkpoint."""
-
-    def rank(entry: Entry) -> tuple:
-        return (
-            (votes or {}).get(entry.figures.get("data"), 0),
-            entry.is_shipped,
-            entry.figures.get("checkpoint") != "last",
-        )
-
-    for split in ("test", "val"):
-        pool = [entry for entry in entries if entry.figures["split"] == split]
-        if pool:
-            return max(pool, key=rank)
-    return None
-
-
-def _add_accuracy(rows: list[Row], evaluations: list[Folder]) -> list[Row]:
-    by_hash: dict[str | None, list[dict]] = {}
+def _add_accuracy(rows: list[Row], evaluations: list[Folder], split: str | None) -> list[Row]:
+    by_hash: dict[str | None, list[Folder]] = {}
     for folder in evaluations:
-        by_hash.setdefault(folder.parent_hash, []).extend(folder.result.get("measured") or [])
+        by_hash.setdefault(folder.parent_hash, []).append(folder)
     pools = []
     for row in rows:
-        own = [Entry(row.measured, row.is_shipped)] if row.measured else []
-        pools.append(
-            own + [Entry(figures, hash == row.hash) for hash in sorted(row.hashes) for figures in by_hash.get(hash, [])]
-        )
-    votes = Counter(data for pool in pools for data in {entry.figures.get("data") for entry in pool})
-    chosen = [_best_entry(pool, votes) for pool in pools]
+        looks = [folder for hash in sorted(row.hashes) for folder in by_hash.get(hash, [])]
+        pools.append((*row.entries, *measurements.evaluated(looks, row.hash, row.hashes)))
     return [
-        replace(row, measured=entry.figures, is_shipped=entry.is_shipped) if entry else row
-        for row, entry in zip(rows, chosen, strict=True)
+        replace(
+            row,
+            entries=pool,
+            measured=entry.figures if entry else None,
+            is_shipped=entry.is_shipped if entry else True,
+            predictions=entry.predictions if entry else None,
+        )
+        for row, pool, entry in zip(rows, pools, measurements.choose(pools, split), strict=True)
     ]
 
 

@@ -1,15 +1,12 @@
-"""The table of rows: for the terminal, and as Markdown, CSV and JSON."""
+"""The table of rows for the terminal, whatever its width."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from csv import DictWriter
 from dataclasses import dataclass
-from json import dumps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .numbers import DASH, decimals_for, percent, significant, size
+from .columns import Column, build, groups
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,93 +15,18 @@ if TYPE_CHECKING:
 
 ONE_TABLE = 140
 """From this width on, model and measurements stand in one table."""
+SHORTEST = 12
+"""Texts are folded to no less than this."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its title, its unit, its cells; numbers stand right."""
-
-    title: str
-    unit: str
-    cells: list[str]
-    is_number: bool = True
-
-    @property
-    def heading(self) -> str:
-        return f"{self.title} {self.unit}".strip()
-
-
-def split_of(rows: Sequence[Row]) -> str:
-    """The split that all rows were measured on; empty where they differ."""
-    splits = {row.measured["split"] for row in rows if row.measured}
-    return splits.pop() if len(splits) == 1 else ""
-
-
-def how(row: Row) -> str:
-    """How the model was made: 'L2 + distilled + pruned'."""
-    return " + ".join(row.trained) or DASH
-
-
-def key_columns(rows: Sequence[Row]) -> list[Column]:
-    return [
-        Column("#", "", [str(n) for n in range(1, len(rows) + 1)]),
-        Column("name", "", [row.id for row in rows], is_number=False),
-    ]
-
-
-def model_columns(rows: Sequence[Row]) -> list[Column]:
-    """What the model is."""
-
-    def scaled(values, unit: float) -> list[str]:
-        return [significant(None if value is None else value / unit) for value in values]
-
-    return [
-        Column("how trained", "", [how(row) for row in rows], is_number=False),
-        Column("input", "", [size(row.input_size) for row in rows]),
-        Column("params", "M", scaled((row.parameters for row in rows), 1e6)),
-        Column("MACs", "G", scaled((row.macs for row in rows), 1e9)),
-        Column("size", "MB", scaled((row.bytes for row in rows), 1e6)),
-    ]
-
-
-def measured_columns(rows: Sequence[Row]) -> list[Column]:
-    """What was measured on it; the accuracy's title names the split."""
-    digits = decimals_for(max((row.figure("n") or 0 for row in rows), default=0))
-
-    def shares(name: str) -> list[str]:
-        return [percent(row.figure(name), digits) for row in rows]
-
-    return [
-        Column(f"{split_of(rows)} accuracy".strip(), "% [95 %]", [_accuracy(row, digits) for row in rows]),
-        Column("macro prec.", "%", shares("macro_precision")),
-        Column("macro recall", "%", shares("macro_recall")),
-        Column("macro F1", "%", shares("macro_f1")),
-        Column("latency p50", "ms", [significant(row.p50) for row in rows]),
-        Column("latency p95", "ms", [significant(row.p95) for row in rows]),
-        Column("images/s", f"batch {_batch(rows)}", [significant(row.images_per_second) for row in rows]),
-    ]
-
-
-def _accuracy(row: Row, digits: int) -> str:
-    text = percent(row.accuracy, digits)
-    if row.interval is None:
-        return text
-    return f"{text} [{percent(row.interval[0], digits)}, {percent(row.interval[1], digits)}]"
-
-
-def _batch(rows: Sequence[Row]) -> str:
-    batches = {row.latency["images_per_second"].get("batch") for row in rows if row.images_per_second is not None}
-    return str(batches.pop()) if len(batches) == 1 else "64"
-
-
-def table(rows: Sequence[Row], notes: Sequence[str] = ()) -> Layout:
-    """The rows for a terminal: one table from 140 columns on, two stacked ones below, then the notes.
+def table(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> Layout:
+    """The rows for a terminal: one table where it fits, stacked ones in a narrow terminal, then the notes.
 
     Example:
         >>> from rich.console import Console
         >>> Console(width=80).print(table(rows, notes))
     """
-    return Layout(rows, notes)
+    return Layout(rows, notes, columns)
 
 
 @dataclass(frozen=True)
@@ -113,19 +35,44 @@ class Layout:
 
     rows: Sequence[Row]
     notes: Sequence[str]
+    columns: Sequence[Column] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
-        key, model, measured = key_columns(self.rows), model_columns(self.rows), measured_columns(self.rows)
-        if options.max_width >= ONE_TABLE:
-            yield draw([*key, *model, *measured], options.max_width)
-        else:
-            yield draw([*key, *model], options.max_width)
-            yield Text()
-            yield draw([*key, *measured], options.max_width)
+        for number, columns in enumerate(self._tables(options.max_width)):
+            if number:
+                yield Text()
+            yield draw(columns, options.max_width)
         for number, text in enumerate(self.notes):
             yield note(text, first=number == 0)
+
+    def _tables(self, width: int) -> list[list[Column]]:
+        if self.columns is not None:
+            return _stacked(self.columns, self.rows, width)
+        key, *rest = groups(self.rows)
+        if width >= ONE_TABLE and _narrowest([*key, *(c for group in rest for c in group)]) <= width:
+            return [[*key, *(column for group in rest for column in group)]]
+        return [[*key, *group] for group in rest]
+
+
+def _stacked(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[list[Column]]:
+    """As many tables as the width asks for; each begins with what names a row."""
+    key = [column for column in columns if column.name in ("#", "name", "model")] or [build("#", rows)]
+    tables = [[column for column in columns if column in key]]
+    for column in columns:
+        if column in key:
+            continue
+        if len(tables[-1]) > len(key) and _narrowest([*tables[-1], column]) > width:
+            tables.append(list(key))
+        tables[-1].append(column)
+    return tables
+
+
+def _narrowest(columns: Sequence[Column]) -> int:
+    """How far the table can be squeezed without breaking a number."""
+    widths = [_column_width(c) if c.is_number else min(SHORTEST, _column_width(c)) for c in columns]
+    return sum(widths) + len(widths) - 1
 
 
 def note(text: str, *, first: bool):
@@ -196,7 +143,7 @@ def _limits(columns: Sequence[Column], width: int, gap: int) -> list[int]:
     texts = [i for i, column in enumerate(columns) if not column.is_number]
     while sum(limits) + gap * (len(columns) - 1) > width:
         widest = max(texts, key=lambda i: limits[i])
-        if limits[widest] <= 12:
+        if limits[widest] <= SHORTEST:
             break
         limits[widest] -= 1
     return limits
@@ -227,71 +174,3 @@ def _pieces(text: str) -> list[str]:
         if letter in "-_./ ":
             pieces.append("")
     return [piece for piece in pieces if piece]
-
-
-def record(row: Row) -> dict[str, Any]:
-    """A row as plain figures in base units, the keys of CSV and JSON."""
-    low, high = row.interval or (None, None)
-    measured = row.measured or {}
-    return {
-        "id": row.id,
-        "model": row.model,
-        "trained": list(row.trained),
-        "input_size": list(row.input_size),
-        "parameters": row.parameters,
-        "macs": row.macs,
-        "bytes": row.bytes,
-        "file": row.file,
-        "hash": row.hash,
-        "split": measured.get("split"),
-        "n": measured.get("n"),
-        "accuracy": row.accuracy,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "macro_precision": row.figure("macro_precision"),
-        "macro_recall": row.figure("macro_recall"),
-        "macro_f1": row.figure("macro_f1"),
-        "latency_ms_p50": row.p50,
-        "latency_ms_p95": row.p95,
-        "images_per_second": row.images_per_second,
-        "parents": {role: parent["id"] for role, parent in row.parents.items()},
-    }
-
-
-def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
-    """The table as GitHub Markdown, in the units of the screen."""
-    columns = key_columns(rows) + model_columns(rows) + measured_columns(rows)
-    lines = [
-        [_escape(column.heading) for column in columns],
-        ["---:" if column.is_number else "---" for column in columns],
-        *([_escape(cell) for cell in cells] for cells in zip(*(c.cells for c in columns), strict=True)),
-    ]
-    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return text + "".join(f"\n* {_escape(note)}" for note in notes) + ("\n" if notes else "")
-
-
-def _escape(text: str) -> str:
-    for letter in "\\|`*_<":
-        text = text.replace(letter, "\\" + letter)
-    return " ".join(text.split())
-
-
-def csv(rows: Sequence[Row]) -> str:
-    """The figures in base units, one line a row; lists are joined with ' + ' and 'x'."""
-    out = io.StringIO()
-    lines = [record(row) for row in rows]
-    for line in lines:
-        line |= {
-            "trained": " + ".join(line["trained"]),
-            "input_size": "x".join(map(str, line["input_size"])),
-            "parents": " ".join(f"{role}={id}" for role, id in line["parents"].items()),
-        }
-    writer = DictWriter(out, list(lines[0]) if lines else ["id"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return out.getvalue()
-
-
-def json(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
-    """One JSON object: the figures in base units, and the notes."""
-    return dumps({"rows": [record(row) for row in rows], "notes": list(notes)}, ensure_ascii=False, allow_nan=False)

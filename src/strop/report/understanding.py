@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .columns import Column
 from .numbers import DASH, percent, significant
-from .table import Column, draw
+from .table import draw
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

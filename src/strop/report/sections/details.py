@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..columns import how
 from ..numbers import DASH, decimals_for, percent, significant, size
-from ..table import how
 from .classes import classes
 from .confusion import confusion
 from .curves import curves

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..columns import Column, groups
 from ..markup import listed, scroller
-from ..table import Column, key_columns, measured_columns, model_columns
 
 if TYPE_CHECKING:
     from ..rows import Row
 
 
 def table(rows: Sequence[Row], pick: Row | None) -> str:
-    columns = key_columns(rows) + model_columns(rows) + measured_columns(rows)
+    columns = [column for group in groups(rows) for column in group]
     head = "".join(
         f'<th scope="col"{_kind(column)}>{escape(column.title)}<small>{escape(column.unit)}</small></th>'
         for column in columns

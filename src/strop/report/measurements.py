@@ -1,0 +1,79 @@
+"""Which of a model's measurements stands in the table: one on pictures that the other rows were measured on too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .folders import Folder
+
+SPLITS = ("test", "val")
+
+
+class Entry(NamedTuple):
+    """A measurement.
+
+    Attributes:
+        figures: an entry of `measured` in result.json, unchanged.
+        is_shipped: whether it was made on the file that ships.
+        predictions: the Parquet file of each picture's prediction; None where there is none.
+    """
+
+    figures: dict[str, Any]
+    is_shipped: bool
+    predictions: Path | None = None
+
+    @property
+    def pictures(self) -> tuple[str, str | None]:
+        """Equal where the same pictures were measured."""
+        return pictures(self.figures)
+
+
+def pictures(figures: dict[str, Any]) -> tuple[str, str | None]:
+    """Split and fingerprint of what was measured; that of the whole data where its own was not written down."""
+    return figures["split"], figures.get("pictures") or figures.get("test_set") or figures.get("data")
+
+
+def own_entries(folder: Folder, export: Folder | None) -> list[Entry]:
+    """What a run and its export say themselves; beside an export the run's own figures are of another file."""
+    ships = (export or folder).result["model"]["file"]
+    found = [
+        Entry(figures, figures.get("file", ships) == ships)
+        for figures in (export or folder).result.get("measured") or []
+    ]
+    if export is not None:
+        found += [Entry(figures, False) for figures in folder.result.get("measured") or []]
+    return found
+
+
+def evaluated(folders: Iterable[Folder], model_hash: str, hashes: Iterable[str]) -> list[Entry]:
+    """What `evaluate` measured on a model; `model_hash` is that of the file that ships, one of `hashes`."""
+    found = []
+    for folder in folders:
+        if folder.parent_hash in hashes:
+            file = folder.path / "predictions.parquet"
+            for figures in folder.result.get("measured") or []:
+                found.append(Entry(figures, folder.parent_hash == model_hash, file if file.is_file() else None))
+    return found
+
+
+def choose(pools: Sequence[Sequence[Entry]], split: str | None = None) -> list[Entry | None]:
+    """One entry for each pool, on the pictures that most pools hold; of two such sets test before val.
+
+    Then the file that ships, the best checkpoint, and one with predictions.
+
+    Args:
+        split: look at this one only.
+    """
+    splits = SPLITS if split is None else (split,)
+    asked = [[entry for entry in pool if entry.figures["split"] in splits] for pool in pools]
+    votes = Counter(key for pool in asked for key in {entry.pictures for entry in pool})
+
+    def rank(entry: Entry) -> tuple:
+        best = entry.figures.get("checkpoint") != "last"
+        is_test = entry.figures["split"] == SPLITS[0]
+        return votes[entry.pictures], is_test, entry.is_shipped, best, entry.predictions is not None
+
+    return [max(pool, key=rank, default=None) for pool in asked]
