@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .errors import UserError
 from .models import build
+from .models.blocks import remove_blocks
 from .models.classifier import Classifier, Preprocess
 from .runs import file_hash, read_json, write_json, write_whole
 
@@ -34,7 +35,7 @@ def save(folder: Path, model: Classifier, builder: dict[str, Any]) -> dict:
 
     Args:
         builder: {"name": ..., "options": {...}}: the arguments of `models.build` that give the
-            module before pruning.
+            module before pruning; "without" names blocks that were taken out.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
     write_whole(folder / "model.safetensors", safetensors.torch.save(tensors))
@@ -107,7 +108,7 @@ def rebuild(builder: dict, attributes: dict[str, dict[str, Scalar]], tensors: di
     """The builder's module with the recorded attributes and the tensors' shapes and values."""
     net = _blank(builder)
     if any(module._non_persistent_buffers_set for module in net.modules()):
-        net = _make(builder)  # values that no file holds (position indices, say) have to be computed
+        net = make(builder)  # values that no file holds (position indices, say) have to be computed
     modules = dict(net.named_modules())
     for path, changes in attributes.items():
         for name, value in changes.items():
@@ -161,11 +162,14 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _blank(builder: dict) -> nn.Module:
     """The builder's module without memory for its tensors."""
     with torch.device("meta"):
-        return _make(builder)
+        return make(builder)
 
 
-def _make(builder: dict) -> nn.Module:
-    return build(builder["name"], **dict(builder["options"], pretrained=False))
+def make(builder: dict) -> nn.Module:
+    """The network that a builder describes, with new weights and all of its channels."""
+    net = build(builder["name"], **dict(builder["options"], pretrained=False))
+    remove_blocks(net, builder.get("without", ()))
+    return net
 
 
 def _attributes(module: nn.Module) -> dict[str, Scalar | tuple]:

@@ -173,8 +173,43 @@ def read_bytes(value: Any) -> Budget:
         raise ValueError(f"'{text}' is not a size. Write for example 0.5MB, 300kB, or a share (12%).") from None
 
 
+class TimeBudget(Strict):
+    """What one picture may take: a share of the parent's time, or milliseconds.
+
+    >>> TimeBudget.read("1.5ms").limit(4.0)
+    1.5
+    >>> TimeBudget.read("25%").limit(4.0)
+    1.0
+    """
+
+    text: str
+    share: float | None = None
+    milliseconds: float | None = None
+
+    UNITS: ClassVar[dict[str, float]] = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+    @classmethod
+    def read(cls, value: Any) -> TimeBudget:
+        if isinstance(value, TimeBudget):
+            return value
+        text = str(value).strip()
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|us|ms|s)", text)
+        if not match:
+            raise ValueError(f"'{text}' is not a time. Write milliseconds (1.5ms), or a share of the parent's (25%).")
+        number, unit = float(match[1]), match[2]
+        if number <= 0 or unit == "%" and number >= 100:
+            raise ValueError(f"'{text}' is out of range. A time is above 0, and a share is below 100%.")
+        if unit == "%":
+            return cls(text=text, share=number / 100)
+        return cls(text=text, milliseconds=number * cls.UNITS[unit])
+
+    def limit(self, whole: float) -> float:
+        return self.share * whole if self.share is not None else float(self.milliseconds)
+
+
 BudgetField = Annotated[Budget, BeforeValidator(Budget.read), PlainSerializer(lambda budget: budget.text)]
 ByteBudgetField = Annotated[Budget, BeforeValidator(read_bytes), PlainSerializer(lambda budget: budget.text)]
+TimeBudgetField = Annotated[TimeBudget, BeforeValidator(TimeBudget.read), PlainSerializer(lambda budget: budget.text)]
 
 
 def _read_reference(value: Any) -> str:

@@ -30,6 +30,16 @@ MISTAKES = [
     ("budget-unreadable", "prune", "parent: P, params: half", "P --params half"),
     ("two-budgets", "prune", "parent: P, params: 9%, macs: 50%", "P --params 9% --macs 50%"),
     ("no-budget", "prune", "parent: P", "P"),
+    ("rounds-without-budget", "prune", "parent: P, depth: 1, rounds: 2", "P --depth 1 --rounds 2"),
+    ("rounds-and-epochs", "prune", "parent: P, params: 9%, rounds: 13", "P --params 9% --rounds 13"),
+    (
+        "rounds-and-warm-up",
+        "prune",
+        "parent: P, params: 9%, rounds: 6, warmup_epochs: 2",
+        "P --params 9% --rounds 6 --warmup-epochs 2",
+    ),
+    ("latency-without-unit", "prune", "parent: P, latency: 1.5", "P --latency 1.5"),
+    ("latency-out-of-range", "prune", "parent: P, latency: 100%", "P --latency 100%"),
     ("wrong-type", "train", "model: cnn3, epochs: many, lr: fast", "D --model cnn3 --epochs many --lr fast"),
     (
         "out-of-range",

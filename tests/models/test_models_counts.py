@@ -6,13 +6,16 @@ import time
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from torch import nn
 
 from strop.measure.complexity import complexity
 from strop.models import build
+from strop.models.counts import stored_bytes
 from strop.models.groups import (
+    byte_counter,
     channel_groups,
     mac_counter,
     parameter_counter,
@@ -101,3 +104,23 @@ def test_counting_leaves_the_mode_alone():
     assert model.training and not model.features[0].training
     assert torch.equal(mean, model.features[1].block[0][1].running_mean)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "squeezenet1_1", "cnn3", "shufflenet_v2"])
+def test_bytes_are_those_of_the_file(name, tmp_path):
+    """To the byte for the whole network; after a removal never less, and at most 24 bytes a tensor more."""
+    size = 32 if name == "cnn3" else 64
+    model = MODELS[name]()
+    groups = channel_groups(model, torch.zeros(1, 3, size, size))
+    count = byte_counter(model, groups)
+
+    def written(net):
+        safetensors.torch.save_file(net.state_dict(), tmp_path / "model.safetensors")
+        return (tmp_path / "model.safetensors").stat().st_size
+
+    assert count([0] * len(groups)) == written(model) == stored_bytes(model)
+    drawn = random.Random(1)
+    removed = {g.name: drawn.sample(range(g.width), drawn.randrange(g.width)) for g in groups}
+    predicted = count([len(removed[g.name]) for g in groups])
+    remove(model, groups, removed)
+    assert 0 <= predicted - written(model) <= 24 * len(model.state_dict())

@@ -30,15 +30,11 @@ def bench(
     Returns:
         for each name {"latency_ms": {"p50", "p95", "n"}, "images_per_second": {"batch", "value", "n"}}.
     """
-    single = _interleave(models, {name: make(LATENCY_BATCH) for name, make in inputs.items()}, rounds, warmup)
+    single = latencies(models, inputs, rounds=rounds, warmup=warmup)
     many = _interleave(models, {name: make(THROUGHPUT_BATCH) for name, make in inputs.items()}, throughput_rounds, 1)
     return {
         name: {
-            "latency_ms": {
-                "p50": round(1e3 * statistics.median(single[name]), 4),
-                "p95": round(1e3 * float(np.percentile(single[name], 95)), 4),
-                "n": rounds,
-            },
+            "latency_ms": single[name],
             "images_per_second": {
                 "batch": THROUGHPUT_BATCH,
                 "n": throughput_rounds,
@@ -46,6 +42,25 @@ def bench(
             },
         }
         for name in models
+    }
+
+
+def latencies(
+    models: Mapping[str, Callable[[Any], Any]],
+    inputs: Mapping[str, Callable[[int], Any]],
+    *,
+    rounds: int = 200,
+    warmup: int = 5,
+) -> dict[str, dict]:
+    """The first half of `bench`: for each name {"p50", "p95", "n"} in milliseconds at batch 1."""
+    times = _interleave(models, {name: make(LATENCY_BATCH) for name, make in inputs.items()}, rounds, warmup)
+    return {
+        name: {
+            "p50": round(1e3 * statistics.median(seconds), 4),
+            "p95": round(1e3 * float(np.percentile(seconds, 95)), 4),
+            "n": rounds,
+        }
+        for name, seconds in times.items()
     }
 
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..measure.complexity import count_macs
 from .tracing import Group
@@ -47,6 +49,27 @@ def mac_counter(model: nn.Module, groups: Sequence[Group], example_input: Tensor
     in_layers = count(np.zeros(len(groups), dtype=np.int64))
     elsewhere = count_macs(model, tuple(example_input.shape[1:])) - in_layers
     return lambda removed: elsewhere + count(removed)
+
+
+def byte_counter(model: nn.Module, groups: Sequence[Group]) -> Counter:
+    """The same for the bytes of model.safetensors: parameters, running statistics, and the list of the tensors.
+
+    Exact for the whole model. After a removal the list has shorter numbers in it, so that the file is up to some
+    bytes a tensor smaller than what is said here, never larger.
+    """
+    sizes = {name: parameter.element_size() for name, parameter in model.named_parameters()}
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.affine and module.track_running_stats:
+            kept = module.running_mean.element_size() + module.running_var.element_size()
+            sizes[f"{name}.weight"] += kept  # they lose the rows that the scale loses
+    count = _counter(model, groups, sizes)
+    rest = stored_bytes(model) - count(np.zeros(len(groups), dtype=np.int64))
+    return lambda removed: rest + count(removed)
+
+
+def stored_bytes(model: nn.Module) -> int:
+    """How large model.safetensors is, as `artifact.save` writes it."""
+    return len(safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}))
 
 
 def predict_parameters(model: nn.Module, groups: Sequence[Group], removed_counts: Mapping[str, int]) -> int:

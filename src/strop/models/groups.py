@@ -14,12 +14,12 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from .counts import mac_counter, parameter_counter, predict_macs, predict_parameters
+from .counts import byte_counter, mac_counter, parameter_counter, predict_macs, predict_parameters
 from .tracing import Group, Member, channel_groups, first_line, not_prunable
 
 __all__ = [
-    "Group", "Member", "channel_groups", "check_prunable", "mac_counter", "parameter_counter", "predict_macs",
-    "predict_parameters", "remove", "silence",
+    "Group", "Member", "byte_counter", "channel_groups", "check_prunable", "mac_counter", "parameter_counter",
+    "predict_macs", "predict_parameters", "remove", "silence",
 ]  # fmt: skip
 
 

@@ -68,12 +68,18 @@ def solve(
         if best.cost >= (1 - tolerance) * limit:
             break
     if best is None:
-        narrowest = cost(choose(importance, widths, dict.fromkeys(widths, 1), 0.0))
         raise GateFailed(
             f"the budget of {limit:,} can't be met: with the fewest channels that scope {scope} leaves in every "
-            f"group {narrowest:,} remain. Give a larger budget."
+            f"group {cost(narrowest(importance, scope)):,} remain. Give a larger budget."
         )
     return best
+
+
+def narrowest(importance: Mapping[str, np.ndarray], scope: str) -> dict[str, int]:
+    """The fewest channels that a scope leaves in every group."""
+    widths = {name: len(values) for name, values in importance.items()}
+    choose = _by_share if scope == "local" else _by_threshold
+    return choose(importance, widths, dict.fromkeys(widths, 1), 0.0)
 
 
 def _step(width: int, step: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,15 +11,35 @@ import torch.nn as nn
 from torch import Tensor
 
 from ..errors import GateFailed
-from ..models.counts import mac_counter, parameter_counter
+from ..measure.complexity import count_macs
+from ..models.counts import byte_counter, mac_counter, parameter_counter, stored_bytes
 from ..models.groups import Group, channel_groups, check_prunable, remove
-from .budget import solve
+from .budget import Plan, solve
 from .channels import look_at
+
+Shape = tuple[int, int, int]
+
+
+class Ranked(NamedTuple):
+    """A network's groups of channels, and what each channel is worth.
+
+    Attributes:
+        shape: (C, H, W) of a picture.
+        importance: (width,) float64 by the name of the group.
+    """
+
+    shape: Shape
+    groups: list[Group]
+    importance: dict[str, np.ndarray]
+
+    @property
+    def widths(self) -> dict[str, int]:
+        return {group.name: group.width for group in self.groups}
 
 
 def prune(
     net: nn.Module,
-    shape: tuple[int, int, int],
+    shape: Shape,
     *,
     kind: str,
     budget: Any,
@@ -33,7 +53,7 @@ def prune(
 
     Args:
         net: pruned in place; takes normalised (B, C, H, W).
-        kind: "params" or "macs".
+        kind: "params", "macs" or "bytes".
         budget: has `limit(whole) -> int` and `text`, see `config.Budget`.
         criterion: one of `criteria`, (channels, generator) -> (width,) importance.
         gradients: of some batches, by parameter name, for a criterion that needs them; see `loss_gradients`.
@@ -44,36 +64,65 @@ def prune(
         UserError: the network's channels can't be removed.
         GateFailed: the budget is too small for any width.
     """
-    example = torch.zeros(2, *shape)
-    net.eval()
-    check_prunable(net, example)
-    groups = channel_groups(net, example)
-    count = parameter_counter(net, groups) if kind == "params" else mac_counter(net, groups, example)
-    widths = {group.name: group.width for group in groups}
-    importance = rank(net, groups, criterion, gradients, seed=seed)
-    before = count([0] * len(groups))
-
-    def cost(keep: dict[str, int]) -> int:
-        return int(count([widths[group.name] - keep[group.name] for group in groups]))
-
+    ranked = rank_channels(net, shape, criterion, gradients, seed=seed)
+    before = count_whole(net, kind, shape)
     limit = budget.limit(before)
     try:
-        plan = solve(importance, cost, limit, scope=scope, round_to=round_to)
+        plan = solve(ranked.importance, counter(net, ranked, kind), limit, scope=scope, round_to=round_to)
     except GateFailed as error:
         raise GateFailed(f"--{kind} {budget.text}: {error}") from None
-    remove(net, groups, {name: weakest(importance[name], widths[name] - kept) for name, kept in plan.keep.items()})
-    if kind == "params" and (actual := sum(p.numel() for p in net.parameters())) != plan.cost:
-        raise AssertionError(f"{plan.cost} parameters were predicted and {actual} remain")
+    cut(net, ranked, plan)
     return {
         "budget": budget.text,
         "kind": kind,
         "limit": limit,
-        "before": int(before),
+        "before": before,
         "after": plan.cost,
         "scope": scope,
         "round_to": plan.round_to,
-        "widths": {name: [widths[name], kept] for name, kept in plan.keep.items()},
+        "widths": {name: [width, plan.keep[name]] for name, width in ranked.widths.items()},
     }
+
+
+def rank_channels(
+    net: nn.Module,
+    shape: Shape,
+    criterion: Callable,
+    gradients: Iterable[Mapping[str, Tensor]] | None = None,
+    *,
+    seed: int = 0,
+) -> Ranked:
+    """Find the groups of a network that can be pruned, and rank their channels; the arguments are those of `prune`."""
+    example = torch.zeros(2, *shape)
+    net.eval()
+    check_prunable(net, example)
+    groups = channel_groups(net, example)
+    return Ranked(shape, groups, rank(net, groups, criterion, gradients, seed=seed))
+
+
+def count_whole(net: nn.Module, kind: str, shape: Shape) -> int:
+    """The parameters, multiply-accumulates or bytes of the file of a network as it is."""
+    if kind == "params":
+        return sum(parameter.numel() for parameter in net.parameters())
+    return int(count_macs(net, shape)) if kind == "macs" else stored_bytes(net)
+
+
+def counter(net: nn.Module, ranked: Ranked, kind: str) -> Callable[[Mapping[str, int]], int]:
+    """A function from the channels that each group keeps to what then remains, in the unit of `kind`."""
+    if kind == "macs":
+        count = mac_counter(net, ranked.groups, torch.zeros(2, *ranked.shape))
+    else:
+        count = (parameter_counter if kind == "params" else byte_counter)(net, ranked.groups)
+    return lambda keep: int(count([group.width - keep[group.name] for group in ranked.groups]))
+
+
+def cut(net: nn.Module, ranked: Ranked, plan: Plan) -> None:
+    """Remove all but the most important channels of each group, in place."""
+    predicted = counter(net, ranked, "params")(plan.keep)
+    gone = {name: weakest(values, len(values) - plan.keep[name]) for name, values in ranked.importance.items()}
+    remove(net, ranked.groups, gone)
+    if (actual := sum(parameter.numel() for parameter in net.parameters())) != predicted:
+        raise AssertionError(f"{predicted} parameters were predicted and {actual} remain")
 
 
 def rank(

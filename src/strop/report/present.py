@@ -26,6 +26,10 @@ def present(run: Run) -> None:
         from .quantization_charts import sensitivity
 
         sensitivity(quantization["sensitivity"], quantization.get("kept") or {}, run.folder / "sensitivity.png")
+    if (result.get("pruning") or {}).get("sensitivity"):
+        from .pruning_charts import sensitivity as draw_groups
+
+        draw_groups(result["pruning"]["sensitivity"], run.folder / "sensitivity.png")
     if run.record["verb"] != "evaluate":
         report([run.folder], run.folder / "report.html", title=run.id)
 

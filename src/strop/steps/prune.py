@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ..config import BudgetField, RunReference, part_of
+from ..config import BudgetField, ByteBudgetField, RunReference, TimeBudgetField, part_of
 from ..distill import losses as distillation_losses
+from ..errors import UserError
 from ..prune.criteria import criteria
 from ..runs import Run
 from .options import TrainingOptions
-from .step import MOVED, log
+from .step import MOVED
+
+KINDS = ("params", "macs", "bytes", "latency")
+BUDGETS = "params (9% or 0.96M), macs (50% or 0.46G), bytes (1MB) or latency (1.5ms)"
 
 
 class Prune(TrainingOptions):
@@ -29,11 +32,21 @@ class Prune(TrainingOptions):
     data: str | None = Field(None, description=MOVED)
     params: BudgetField | None = Field(None, description="parameters that may remain: 9% or 0.96M")
     macs: BudgetField | None = Field(None, description="multiply-accumulates that may remain: 50% or 0.46G")
+    bytes: ByteBudgetField | None = Field(None, description="size of model.safetensors that may remain: 1MB or 25%")
+    latency: TimeBudgetField | None = Field(
+        None, description="time of one picture in ONNX Runtime here, one thread: 1.5ms, or 25% of the parent's"
+    )
     criterion: part_of(criteria) = Field("group-norm", validate_default=True, description="how channels are ranked")
     scope: Literal["local", "global"] = Field(
         "local", description="local: the same share of each group; global: one threshold over all"
     )
     round_to: int = Field(16, ge=1, le=64, description="channels come in multiples of this; relaxed where it must be")
+    rounds: int = Field(1, ge=1, le=100, description="prune and fine-tune in so many steps; the epochs are shared out")
+    depth: int | None = Field(None, ge=1, le=1000, description="take out so many whole residual blocks first")
+    depth_by: Literal["loss", "influence"] = Field(
+        "loss", description="the block without which the validation loss is lowest, or that changes its input least"
+    )
+    sensitivity: bool = Field(False, description="measure what each group of channels alone costs, and draw it")
     teacher: RunReference | None = Field(None, description="run that teaches the fine-tuning (default: the parent)")
     distill: part_of(distillation_losses, optional=True) = Field(
         "kd", validate_default=True, description="loss on the teacher's answers, or none"
@@ -41,65 +54,60 @@ class Prune(TrainingOptions):
 
     @model_validator(mode="after")
     def _agree(self) -> Prune:
-        if (self.params is None) == (self.macs is None):
-            raise ValueError("params: give exactly one budget, params (9% or 0.96M) or macs (50% or 0.46G).")
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) > 1 or not given and self.depth is None:
+            raise ValueError(f"{(given or KINDS)[0]}: give exactly one budget, {BUDGETS}.")
+        if not given and self.rounds > 1:
+            raise ValueError(f"rounds: {self.rounds} go towards a budget, and there is none. Add {BUDGETS}.")
+        if self.rounds > self.epochs:
+            raise ValueError(f"rounds: {self.rounds} share {self.epochs} epochs. Write at least an epoch for each.")
+        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs // self.rounds:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs:g} is not less than the {self.epochs // self.rounds} epochs of a "
+                "round. Write less, or more epochs."
+            )
         if self.teacher is not None and self.distill is None:
             raise ValueError("teacher: has no effect with distill none. Leave one out.")
         return self
 
+    @property
+    def budget(self) -> tuple[str | None, Any]:
+        """What is limited, and how much may remain; nothing where only blocks go."""
+        return next(((kind, getattr(self, kind)) for kind in KINDS if getattr(self, kind) is not None), (None, None))
+
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-pruned"
 
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        super().check(parents, data)
+        asked = "--depth" if self.depth is not None else "--sensitivity" if self.sensitivity else None
+        if asked and not len(data.splits["val"]):
+            raise UserError(
+                asked, f"'{data.source.name}' has no validation pictures to judge by. Train with a validation share."
+            )
+
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
-        from ..data.load import Loader
-        from ..launch import here
-        from ..measure.evaluate import evaluate
-        from ..prune.channels import loss_gradients
-        from ..prune.prune import prune
         from ..runs import read_json
         from ..train.precision import resolve_precision
         from .dropping import with_drops
         from .objective import word_training
+        from .pruning import Pruning
         from .results import describe_model, describe_training, measure_best_and_last
+        from .rounds import train_rounds
         from .start import choose_device, open_pictures, resolve
-        from .training import Training, evaluation_loader
-        from .unfinished import note_model
 
         parent = parents["parent"]
         description = read_json(parent.folder / "model.json")
         model, builder = with_drops(self, artifact.load(parent), description["builder"], description["attributes"])
         train, val = open_pictures(self, run, data, model.preprocess)
-        kind, budget = ("params", self.params) if self.params else ("macs", self.macs)
-        criterion, gradients = criteria.get(self.criterion.name), None
-        if getattr(criterion, "needs_gradients", False):
-            loader = Loader(train, batch_size=self.batch_size, seed=self.seed)
-            gradients = loss_gradients(model, loader, net=model.net)
-        report = prune(
-            model.net,
-            model.preprocess.shape,
-            kind=kind,
-            budget=budget,
-            scope=self.scope,
-            criterion=partial(criterion, **self.criterion.options),
-            gradients=gradients,
-            round_to=self.round_to,
-            seed=self.seed,
-        )
-        if val is not None:
-            scores = evaluate(model, evaluation_loader(val), data.classes, ranks=here())
-            report["accuracy_before_fine_tuning"] = scores["accuracy"]
-        report["criterion"] = self.criterion.name
-        before, after = f"{report['before']:,}", f"{report['after']:,}"
-        log.info("%s: %s of %s %s remain (budget %s)", run.id, after, before, kind, budget.text)
-        if report["round_to"] != self.round_to:
-            log.info("  channels in multiples of %d: at %d it misses the budget", report["round_to"], self.round_to)
+        pruning = Pruning(run, model, self, train, val)
+        builder = pruning.take_out_blocks(builder)
         device = choose_device(run, self.device)
         precision = resolve(run, "precision", resolve_precision(self.precision, model.net, device))
         teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None
-        note_model(run, model, builder)
-        training = Training(run, model, self, train=train, val=val, teacher=teacher, device=device, precision=precision)
-        facts = training.to_best()
+        parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
+        facts, trained = train_rounds(run, model, builder, self, pruning.cut, **parts)
         artifact.save(run.folder, model, builder)
         before = parent.result["model"]
         words = word_training(self, [*before["trained"], "pruned"], distilled=teacher is not None)
@@ -107,5 +115,5 @@ class Prune(TrainingOptions):
             "model": describe_model(run, model, before["name"], words),
             "measured": measure_best_and_last(run, model, val, data),
             "training": describe_training(facts),
-            "pruning": report,
+            "pruning": pruning.report(trained),
         }

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import artifact, models
+from .. import artifact
 from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
 from ..models.pretrained import head_names, head_places, load_tensors
@@ -40,7 +40,7 @@ def start_from_parent(config: Any, run: Run, parent: Run, data: Any) -> tuple[Cl
 
 def _fit_network(source: nn.Module, builder: dict, attributes: dict, parent: Run, *, new_head: bool) -> nn.Module:
     """The builder's network with the weights of `source`; a head that can't be kept is fresh."""
-    net = models.build(builder["name"], **builder["options"])
+    net = artifact.make(builder)
     classes = builder["options"]["num_classes"]
     tensors, wanted = source.state_dict(), net.state_dict()
     heads = [f"{name}.{leaf}" for name in head_names(net, classes) for leaf in ("weight", "bias")]

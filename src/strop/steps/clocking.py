@@ -1,0 +1,61 @@
+"""How long networks take on this machine, each timed beside the network that they were cut from."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from torch import nn
+
+from ..deploy.onnx import export_float
+from ..deploy.runtime import OnnxModel
+from ..measure.bench import latencies
+from .bench import random_batch
+
+ROUNDS = 100
+
+
+class Clocked:
+    """Times networks as `strop bench` does: exported, in ONNX Runtime, one thread, one picture, the median.
+
+    Args:
+        parent: the network before anything is removed; exported when the first time is asked for.
+        shape: (C, H, W) of a picture.
+    """
+
+    def __init__(self, parent: nn.Module, shape: tuple[int, int, int]):
+        self._parent, self._shape = parent, shape
+        self._session: OnnxModel | None = None
+        self._first = 0.0
+
+    def whole(self) -> float:
+        """Milliseconds of the parent."""
+        if self._session is None:
+            self._session = self._open(self._parent)
+            self._first = latencies(*self._with({}), rounds=ROUNDS)["parent"]["p50"]
+        return self._first
+
+    def __call__(self, net: nn.Module, *, in_proportion: bool) -> dict:
+        """What a network took, in turn with the parent.
+
+        Args:
+            in_proportion: count what it takes as a share of what the parent takes now, times what the parent took
+                first; otherwise as it is.
+        Returns:
+            {"p50", "p95", "n", "parent_p50", "milliseconds"}; the last is what counts.
+        """
+        before = self.whole()
+        rows = latencies(*self._with({"net": self._open(net)}), rounds=ROUNDS)
+        parent = rows["parent"]["p50"]
+        counts = before * rows["net"]["p50"] / parent if in_proportion else rows["net"]["p50"]
+        return {**rows["net"], "parent_p50": parent, "milliseconds": round(counts, 4)}
+
+    def _with(self, sessions: dict[str, OnnxModel]) -> tuple[dict, dict]:
+        sessions = {"parent": self._session, **sessions}
+        return sessions, {name: lambda count, s=session: random_batch(s, count) for name, session in sessions.items()}
+
+    def _open(self, net: nn.Module) -> OnnxModel:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "network.onnx"
+            export_float(net, self._shape, path)
+            return OnnxModel(path, threads=1)

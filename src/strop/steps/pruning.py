@@ -1,0 +1,222 @@
+"""What strop prune does to a network: blocks go, then channels, round by round. What was chosen is written down."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from textwrap import fill
+from typing import Any
+
+from ..data.load import Loader, Pictures
+from ..errors import GateFailed
+from ..launch import here
+from ..models.blocks import remove_blocks
+from ..models.classifier import Classifier
+from ..prune.budget import Plan, narrowest, solve
+from ..prune.channels import loss_gradients
+from ..prune.criteria import criteria
+from ..prune.latency import fit_latency
+from ..prune.prune import Ranked, count_whole, counter, cut, rank_channels
+from ..runs import Run, read_json, write_json
+from .clocking import Clocked
+from .step import log
+from .trials import choose_blocks, measure_groups, score
+
+GRADIENT_BATCH = 128
+LOOSE = 0.1  # how far under its limit a network may be that is only on the way, or is measured in ms
+
+
+def once(run: Run, name: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives; a resumed run takes what pruning.json says. All processes hold what the first one found.
+
+    Args:
+        make: returns JSON; all processes call it, or none.
+    """
+    path = run.folder / "pruning.json"
+
+    def known() -> dict:
+        return read_json(path) if path.is_file() else {}
+
+    found = here().from_first(lambda: known().get(name))
+    if found is not None:
+        return found
+    value = make()
+    here().from_first(lambda: write_json(path, known() | {name: value}))
+    return here().from_first(lambda: value)
+
+
+class Pruning:
+    """The pruning of one network, in place.
+
+    Args:
+        model: whose network is pruned.
+        options: the step's config.
+        train: pictures for criteria that look at gradients.
+        val: pictures to judge on, or None.
+    """
+
+    def __init__(self, run: Run, model: Classifier, options: Any, train: Pictures, val: Pictures | None):
+        self.run, self.model, self.options, self.train, self.val = run, model, options, train, val
+        self.net, self.shape = model.net, model.preprocess.shape
+        self.kind, self.budget = options.budget
+        self.before = self.limit = None
+        self.clock = Clocked(copy.deepcopy(self.net), self.shape) if self.kind == "latency" else None
+        if self.clock:
+            self.before = once(run, "before", lambda: here().from_first(self.clock.whole))
+        elif self.kind:
+            self.before = count_whole(self.net, self.kind, self.shape)
+        if self.kind:
+            self.limit = self.budget.limit(self.before)
+        self.about: dict[str, Any] = {}
+        self.widths: dict[str, int] = {}
+        self.rounds: list[dict] = []
+
+    def take_out_blocks(self, builder: dict) -> dict:
+        """Remove the blocks that --depth asks for; returns the builder without them."""
+        if self.options.depth is None:
+            return builder
+        count, by, seed = self.options.depth, self.options.depth_by, self.options.seed
+        rows = once(self.run, "blocks", lambda: choose_blocks(self.model, count, by, self.val, seed))
+        names = [row["block"] for row in rows]
+        remove_blocks(self.net, names)
+        log.info("%s: %d block%s taken out", self.run.id, len(names), "s" * (len(names) > 1))
+        log.info("%s", fill(", ".join(names), 78, initial_indent="  ", subsequent_indent="  "))
+        self.about["blocks"] = rows
+        return dict(builder, without=[*builder.get("without", ()), *names])
+
+    def cut(self, number: int) -> None:
+        """Remove the channels of round `number`, from 1."""
+        ranked = self._rank()
+        if number == 1:
+            self.widths = ranked.widths
+            if self.options.sensitivity:
+                self.about["sensitivity"] = once(
+                    self.run, "sensitivity", lambda: measure_groups(self.model, ranked, self.val, self.options.seed)
+                )
+        if not self.kind:
+            return
+        name = f"round {number}"
+        try:
+            chosen = once(self.run, name, lambda: self._choose(ranked, number))
+        except GateFailed as error:
+            raise GateFailed(f"--{self.kind} {self.budget.text}: {error}") from None
+        cut(self.net, ranked, Plan(chosen["keep"], chosen["after"], chosen["round_to"]))
+        self._say(number, chosen)
+        if self.val is not None:
+            accuracy = once(self.run, f"{name}, accuracy", lambda: score(self.model, self.val)["accuracy"])
+            chosen = chosen | {"accuracy_before_fine_tuning": accuracy}
+        self.rounds.append(chosen)
+
+    def report(self, trained: list[dict]) -> dict:
+        """The `pruning` block of result.json.
+
+        Args:
+            trained: for each round the `training` facts.
+        """
+        options, block = self.options, {}
+        if self.kind:
+            last = self.rounds[-1]
+            block = {
+                "budget": self.budget.text,
+                "kind": self.kind,
+                "limit": self.limit,
+                "before": self.before,
+                "after": last["after"],
+                "scope": options.scope,
+                "round_to": last["round_to"],
+                "widths": {name: [width, last["keep"][name]] for name, width in self.widths.items()},
+                "criterion": options.criterion.name,
+            }
+            if self.kind == "bytes":  # predicted to a few bytes
+                block["after"] = self.run.model_file.stat().st_size
+            more = ("accuracy_before_fine_tuning", "candidates")
+            block |= {name: last[name] for name in more if name in last}
+        if len(self.rounds) > 1:
+            shown = ("limit", "after", "round_to", "accuracy_before_fine_tuning")
+            block["rounds"] = [
+                {"round": n, **{name: chosen[name] for name in shown if name in chosen}, **facts}
+                for n, (chosen, facts) in enumerate(zip(self.rounds, trained, strict=True), 1)
+            ]
+        return block | self.about
+
+    def _rank(self) -> Ranked:
+        options = self.options
+        criterion, gradients = criteria.get(options.criterion.name), None
+        if getattr(criterion, "needs_gradients", False):
+            size = GRADIENT_BATCH if options.batch_size == "auto" else options.batch_size
+            loader = Loader(self.train, batch_size=size, seed=options.seed)
+            gradients = loss_gradients(self.model, loader, net=self.net)
+        criterion = partial(criterion, **options.criterion.options)
+        return rank_channels(self.net, self.shape, criterion, gradients, seed=options.seed)
+
+    def _choose(self, ranked: Ranked, number: int) -> dict:
+        """Widths of a round: the budget at the last one, a geometric mean of it and the start before."""
+        part = number / self.options.rounds
+        if self.kind != "latency":
+            cost = counter(self.net, ranked, self.kind)
+            start = once(self.run, "start", lambda: cost(ranked.widths))
+            if part == 1 or self.limit >= start:
+                return _describe(self._solve(ranked, cost, self.limit), self.limit)
+            return self._on_the_way(ranked, cost, int(start * (self.limit / start) ** part))
+        cost = counter(self.net, ranked, "macs")
+        start = once(self.run, "start", lambda: cost(ranked.widths))
+        if part < 1:  # only the last round is measured; until then time is taken to be in proportion
+            return self._on_the_way(ranked, cost, int(start * min(1, self.limit / self.before) ** part))
+        return here().from_first(lambda: self._choose_by_clock(ranked, cost))
+
+    def _on_the_way(self, ranked: Ranked, cost: Callable, limit: int) -> dict:
+        """Widths before the last round, which need not be exact: round widths can become smaller round widths."""
+        return _describe(self._solve(ranked, cost, limit, tolerance=LOOSE), limit)
+
+    def _solve(self, ranked: Ranked, cost: Callable, limit: int, **more: Any) -> Plan:
+        options = self.options
+        return solve(ranked.importance, cost, limit, scope=options.scope, round_to=options.round_to, **more)
+
+    def _choose_by_clock(self, ranked: Ranked, cost: Callable) -> dict:
+        """Widths that are fast enough, and all that were measured for it."""
+        whole, rows = cost(ranked.widths), []
+
+        def plan_for(share: float) -> Plan | None:
+            try:
+                return self._solve(ranked, cost, int(share * whole), tolerance=LOOSE)
+            except GateFailed:
+                return None
+
+        def measure(plan: Plan) -> float:
+            candidate = copy.deepcopy(self.net)
+            cut(candidate, ranked, plan)
+            row = self.clock(candidate, in_proportion=self.budget.share is not None)
+            rows.append({"macs": plan.cost, "round_to": plan.round_to, **row})
+            beside = f"{row['p50']:.4g} ms (p95 {row['p95']:.4g}; the parent {row['parent_p50']:.4g})"
+            log.info("  %s MACs: %s", f"{plan.cost:,}", beside)
+            return row["milliseconds"]
+
+        now = self.before if self.options.rounds == 1 else self.clock(self.net, in_proportion=False)["milliseconds"]
+        taken, _ = fit_latency(
+            plan_for,
+            measure,
+            limit=self.limit,
+            whole=now,
+            narrowest=cost(narrowest(ranked.importance, self.options.scope)) / whole,
+        )
+        return _describe(taken.plan, self.limit) | {"after": taken.milliseconds, "candidates": rows}
+
+    def _say(self, number: int, chosen: dict) -> None:
+        options, unit = self.options, {"latency": "ms", "bytes": "bytes"}.get(self.kind, self.kind)
+        ending = number == options.rounds
+        if not ending:
+            log.info("round %d of %d: %s remain", number, options.rounds, _count(chosen["after"]))
+        else:
+            amount = f"{_count(chosen['after'])} of {_count(self.before)} {unit}"
+            log.info("%s: %s remain (budget %s)", self.run.id, amount, self.budget.text)
+        if chosen["round_to"] != options.round_to:
+            log.info("  channels in multiples of %d: at %d it misses the budget", chosen["round_to"], options.round_to)
+
+
+def _describe(plan: Plan, limit: float) -> dict:
+    return {"keep": plan.keep, "limit": limit, "after": plan.cost, "round_to": plan.round_to}
+
+
+def _count(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:.4g}"
