@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from textwrap import fill
+from textwrap import fill, indent
 from typing import Any
 
 from .errors import AUDIT_ERRORS, DONE
@@ -43,6 +43,8 @@ def _print_run(run: Any, *, as_json: bool) -> None:
             log.info("  %sNLL %.3f, Brier %.3f, ECE %.3f", top, *(scores[name] for name in ("loss", "brier", "ece")))
         if scores.get("looks", 0) > 1:
             log.info("  this test set has been looked at %d times", scores["looks"])
+    if run.record["verb"] == "evaluate":
+        _print_columns(result["measured"])
     for checkpoint in ("best", "last") if "cross_validation" in result else ():
         accuracy = result["cross_validation"][checkpoint]["accuracy"]
         folds = result["cross_validation"]["folds"]
@@ -61,6 +63,13 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         log.info("    %.3f ms at batch 1 (p95 %.3f), %s", latency["p50"], latency["p95"], batch)
     if (run.folder / "report.html").is_file():
         log.info("  %s", run.folder / "report.html")
+
+
+def _print_columns(measured: list[dict]) -> None:
+    from .report.splits import side_by_side
+
+    if len(measured) > 1:
+        log.info("\n%s\n", indent(side_by_side(measured), "  "))
 
 
 def _print_predictions(rows: list[dict], *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -86,6 +86,16 @@ class Data:
         """Names of a split's pictures, in order."""
         chosen = self.splits[split]
         return self._part(chosen).names.take(chosen.indices) if len(chosen) else PackedNames()
+
+    def some(self, split: str, n: int, seed: int = 0) -> Data:
+        """The same with only n pictures in a split, chosen by chance; unchanged where it has no more."""
+        from .chance import key, permutation
+
+        chosen = self.splits[split]
+        if len(chosen) <= n:
+            return self
+        indices = chosen.indices[sorted(permutation(len(chosen), key(seed, "some", split))[:n].tolist())]
+        return replace(self, splits=self.splits | {split: Members(chosen.part, indices)})
 
     def pixels(self, split: str, i: int) -> np.ndarray:
         """Picture i of a split as it is, (H, W, 1 or 3) uint8."""

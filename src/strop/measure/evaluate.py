@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..launch import ALONE
+from .answers import Answers
 from .metrics import score, wilson
-from .probabilities import BINS, TOP, bin_confidences, brier, ece, within
+from .probabilities import BINS, TOP, bin_confidences, bin_of, brier, ece, reliability, within
 
 
 @torch.inference_mode()
@@ -21,6 +22,7 @@ def evaluate(
     *,
     ranks=ALONE,
     record: Callable[[Tensor, Tensor, Tensor], None] | None = None,
+    answers: Answers | None = None,
 ) -> dict:
     """Scores of `predict` on every picture of the loader, each counted once.
 
@@ -34,13 +36,14 @@ def evaluate(
         loader: unshuffled, unaugmented (`loader.epoch(0, start, every)`).
         ranks: the processes that measure together, from `launch.here`.
         record: gets the indices (B,), the predicted classes (B,) and the probabilities (B, K) float64 of each batch.
+        answers: filled with what this process measures.
     Returns:
-        `metrics.score` plus "loss", "brier" (the mean of `probabilities.brier`), "ece" and, above 5 classes, "top5"
-        with its Wilson interval.
+        `metrics.score` plus "loss", "brier" (the mean of `probabilities.brier`), "ece", "reliability" and, above 5
+        classes, "top5" with its Wilson interval.
     """
     count = len(classes)
     confusion, near = np.zeros((count, count), dtype=np.int64), np.zeros(1, dtype=np.int64)
-    bin_hits = np.zeros(BINS, dtype=np.int64)
+    bin_counts, bin_hits = np.zeros(BINS, dtype=np.int64), np.zeros(BINS, dtype=np.int64)
     sums = np.zeros((len(loader), 2 + BINS))  # loss, Brier score and the confidences of each bin, by batch
     for number, batch in zip(
         range(ranks.rank, len(loader), ranks.size), loader.epoch(0, ranks.rank, ranks.size), strict=True
@@ -53,17 +56,23 @@ def evaluate(
         chosen = probabilities.gather(1, predicted[:, None])[:, 0]
         hits, sums[number, 2:] = bin_confidences(chosen, predicted == batch.targets)
         bin_hits += hits
+        bin_counts += torch.bincount(bin_of(chosen), minlength=BINS).numpy()
+        squares = brier(probabilities, batch.targets)
         sums[number, 0] = float(torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
-        sums[number, 1] = float(brier(probabilities, batch.targets).sum())
+        sums[number, 1] = float(squares.sum())
+        if answers is not None:
+            answers.add(batch, logits, chosen, squares)
         if record is not None:
             record(batch.indices, predicted, probabilities)
-    confusion, near, bin_hits, sums = map(ranks.add, (confusion, near, bin_hits, sums))
+    confusion, near, bin_counts, bin_hits, sums = map(ranks.add, (confusion, near, bin_counts, bin_hits, sums))
+    bin_sums = sums[:, 2:].sum(0)
     total = int(confusion.sum())
     return {
         **score(confusion, classes),
         **({"top5": int(near[0]) / total, "top5_interval": wilson(int(near[0]), total)} if count > TOP else {}),
         "loss": sum(sums[:, 0].tolist()) / total,
         "brier": sum(sums[:, 1].tolist()) / total,
-        "ece": ece(bin_hits, sums[:, 2:].sum(0), total),
+        "ece": ece(bin_hits, bin_sums, total),
         "ece_bins": BINS,
+        "reliability": reliability(bin_counts, bin_hits, bin_sums),
     }

@@ -45,9 +45,14 @@ def bin_confidences(confidences: Tensor, right: Tensor) -> tuple[np.ndarray, np.
     Shape:
         confidences: (B,) float64 in [0, 1]. right: (B,) bool. Returns: (15,) int64, (15,) float64.
     """
-    bins = ((confidences * BINS).ceil().long() - 1).clamp(0, BINS - 1)
+    bins = bin_of(confidences)
     hits = torch.bincount(bins[right], minlength=BINS).numpy()
     return hits, torch.bincount(bins, confidences, minlength=BINS).numpy()
+
+
+def bin_of(confidences: Tensor) -> Tensor:
+    """The bin of each confidence. Shape: (B,) float64 in [0, 1]; returns (B,) int64 in 0 .. 14."""
+    return ((confidences * BINS).ceil().long() - 1).clamp(0, BINS - 1)
 
 
 def ece(hits: np.ndarray, confidence: np.ndarray, total: int) -> float:
@@ -64,3 +69,23 @@ def ece(hits: np.ndarray, confidence: np.ndarray, total: int) -> float:
         total: pictures, >= 1.
     """
     return float(np.abs(hits - confidence).sum()) / total
+
+
+def reliability(counts: np.ndarray, hits: np.ndarray, confidence: np.ndarray) -> list[dict]:
+    """The bars of a reliability diagram: of each bin its bounds, pictures, mean confidence and accuracy.
+
+    Confidence and accuracy of a bin without pictures are None.
+
+    Args:
+        counts: pictures of each bin; `hits` and `confidence` are the sums of `ece`.
+    """
+    return [
+        {
+            "from": b / BINS,
+            "to": (b + 1) / BINS,
+            "n": int(n),
+            "confidence": float(confidence[b]) / int(n) if n else None,
+            "accuracy": int(hits[b]) / int(n) if n else None,
+        }
+        for b, n in enumerate(counts)
+    ]

@@ -20,6 +20,8 @@ log = logging.getLogger("strop")
 class Evaluate(Step):
     """Measure a run or an export: accuracy, precision, recall, F1, confusion, calibration; each prediction too.
 
+    Training, validation and (only with --split test) test pictures stand side by side, best and last weights both.
+
     Example: strop evaluate runs/resnet18 --split test
     """
 
@@ -29,7 +31,10 @@ class Evaluate(Step):
 
     parent: RunReference = Field(description="run or export to measure")
     data: str | None = Field(None, description="another folder or data set with the same classes (default: the run's)")
-    split: Literal["train", "val", "test"] = Field("val", description="train, val or test")
+    split: Literal["train", "val", "test"] = Field(
+        "val", description="val; test is counted; train. Those before it stand beside it"
+    )
+    train_pictures: int = Field(10_000, ge=0, description="how many training pictures at most; 0 for none")
     lines: bool = Field(False, description="print precision, recall and F1 of each class, six decimals")
 
     def execute(self, *, root: Path | str = ROOT, command: str | None = None) -> Run:
@@ -66,21 +71,19 @@ class Evaluate(Step):
             )
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
-        from ..data.load import pictures
-        from ..measure.predictions import write_predictions
         from ..train.precision import resolve_device
+        from .columns import measure_columns, splits_beside
         from .epochs import peak_memory
         from .looks import count_look
-        from .results import measured
         from .subjects import open_subject
 
-        subject = open_subject(parents["parent"], device=self.device)
-        size, channels = subject.preprocess.input_size, subject.preprocess.channels
-        chosen = pictures(data, self.split, size=size, channels=channels)
-        about = {"split": self.split, "runtime": subject.runtime}
-        names, labels = data.names(self.split), data.labels(self.split)
-        with write_predictions(run.folder / "predictions.parquet", names, labels, data.classes) as record:
-            scores = measured(parents["parent"], subject, chosen, data, record=record, **about)
-        scores |= count_look(run, parents["parent"], data, self.split)
-        scores["peak_memory_bytes"] = peak_memory(resolve_device(self.device) if subject.runtime == "torch" else "cpu")
-        return {"model": parents["parent"].result["model"], "measured": [scores]}
+        parent = parents["parent"]
+        subject = open_subject(parent, device=self.device)
+        splits = splits_beside(self.split, data, train=self.train_pictures, alone=self.data is not None)
+        columns = measure_columns(run, parent, subject, data, splits, train=self.train_pictures)
+        entries = [column.scores for column in columns]
+        if self.split == "test":
+            look = count_look(run, parent, data, "test")
+            entries = [scores | look if scores["split"] == "test" else scores for scores in entries]
+        entries[0]["peak_memory_bytes"] = peak_memory(resolve_device(self.device) if subject.model else "cpu")
+        return {"model": parent.result["model"], "measured": entries}

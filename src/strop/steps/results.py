@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 
 from ..launch import ALONE, here
+from ..measure.answers import Answers
+from ..measure.bootstrap import intervals
+from ..measure.calibration import fit_temperature, scores_at
 from ..measure.complexity import complexity
 from ..measure.conventions import footprint
 from ..measure.evaluate import evaluate
@@ -43,21 +49,59 @@ def measured(
     runtime: str,
     checkpoint: str | None = None,
     ranks=ALONE,
-    record: Any = None,
 ) -> dict:
-    """One entry of `measured`: scores of `predict` on a split, bound to the file and the data; `record` as there."""
-    path = run.model_file
+    """One entry of `measured`: scores of `predict` on a split, bound to the file and the data."""
+    about = {"split": split, "checkpoint": checkpoint, "runtime": runtime}
+    return measure(run, predict, pictures, data, **about, ranks=ranks)[0]
+
+
+def measure(
+    run: Run,
+    predict: Any,
+    pictures: Any,
+    data: Any,
+    *,
+    split: str,
+    ranks=ALONE,
+    record: Any = None,
+    temperature: float | None = None,
+    **about: Any,
+) -> tuple[dict, Answers]:
+    """An entry of `measured`, and the answers that it was made from; `record` as in `evaluate`.
+
+    Args:
+        temperature: fitted on other pictures; on validation pictures it is fitted here.
+    """
+    path, answers = run.model_file, Answers(len(pictures), len(data.classes))
+    scores = evaluate(predict, evaluation_loader(pictures), data.classes, ranks=ranks, record=record, answers=answers)
+    answers.gather(ranks)
+    targets = answers.targets[answers.kept]
+    if split == "val":
+        temperature = fit_temperature(answers.logits, targets)
     return {
         "split": split,
-        "checkpoint": checkpoint,
-        "runtime": runtime,
+        **about,
         "file": path.name,
         "hash": run.model_hash(),
         "data": data.fingerprint,
         "pictures": fingerprint(data, split),
         "classes": list(data.classes),
-        **evaluate(predict, evaluation_loader(pictures), data.classes, ranks=ranks, record=record),
-    }
+        **scores,
+        **intervals(answers),
+        **(
+            {"temperature": temperature, "calibrated": scores_at(answers.logits, targets, temperature)}
+            if temperature is not None
+            else {}
+        ),
+    }, answers
+
+
+def temperature_of(run: Run) -> float | None:
+    """The temperature of a run's weights, fitted on validation pictures; None where there were none.
+
+    softmax(logits / temperature) are its calibrated probabilities.
+    """
+    return next((entry.get("temperature") for entry in run.result.get("measured", []) if entry["split"] == "val"), None)
 
 
 def measure_best_and_last(run: Run, model: Classifier, val: Any, data: Any) -> list[dict]:
@@ -65,12 +109,30 @@ def measure_best_and_last(run: Run, model: Classifier, val: Any, data: Any) -> l
     if val is None:
         return []
     best = measured(run, model, val, data, split="val", runtime="torch", checkpoint="best", ranks=here())
-    weights = run.folder / "checkpoints" / "last.safetensors"
-    state = {name: tensor.clone() for name, tensor in model.net.state_dict().items()}
-    model.net.load_state_dict(safetensors.torch.load_file(weights))
-    last = measured(run, model, val, data, split="val", runtime="torch", checkpoint="last", ranks=here())
-    model.net.load_state_dict(state)
-    return [best, last | {"file": "checkpoints/last.safetensors", "hash": file_hash(weights)}]
+    with last_weights(run, model.net):
+        last = measured(run, model, val, data, split="val", runtime="torch", checkpoint="last", ranks=here())
+    return [best, last | name_last(run)]
+
+
+@contextmanager
+def last_weights(run: Run, net: Any) -> Iterator[None]:
+    """Within the block the network of a run has the weights of the last epoch instead of the best."""
+    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    net.load_state_dict(safetensors.torch.load_file(last_file(run)))
+    try:
+        yield
+    finally:
+        net.load_state_dict(state)
+
+
+def last_file(run: Run) -> Path:
+    """The weights of the last epoch; only training leaves them."""
+    return run.checkpoints / "last.safetensors"
+
+
+def name_last(run: Run) -> dict:
+    """How an entry of `measured` says that it is about them."""
+    return {"file": "checkpoints/last.safetensors", "hash": file_hash(last_file(run))}
 
 
 def describe_training(facts: dict) -> dict:

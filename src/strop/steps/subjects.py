@@ -13,19 +13,24 @@ from .. import artifact
 from ..data.load import pictures
 from ..deploy.runtime import OnnxModel
 from ..errors import UserError
-from ..models.classifier import Preprocess
+from ..models.classifier import Classifier, Preprocess
 from ..runs import Run, read_json
 from ..train.precision import resolve_device
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that takes uint8 pictures (B, C, S, S) and gives logits or log-probabilities (B, K)."""
+    """A model that takes uint8 pictures (B, C, S, S) and gives logits or log-probabilities (B, K).
+
+    Attributes:
+        model: of a float run the network in torch, None for a file.
+    """
 
     predict: object
     preprocess: Preprocess
     classes: tuple[str, ...]
     runtime: str
+    model: Classifier | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.predict(images)
@@ -42,7 +47,7 @@ def open_subject(run: Run, *, device: str = "cpu", threads: int = 0) -> Subject:
     if path.name == "model.safetensors":
         place = resolve_device(device)
         model = artifact.load(run).to(place)
-        return Subject(lambda images: model(images.to(place)), model.preprocess, model.classes, "torch")
+        return Subject(lambda images: model(images.to(place)), model.preprocess, model.classes, "torch", model)
     if device.startswith("cuda"):
         raise UserError(f"--device {device}", f"'{run.id}' is an ONNX file and runs on the CPU. Leave the option out.")
     description = read_json(run.folder / "model.json")

@@ -1,0 +1,84 @@
+"""strop evaluate: columns side by side, both weights, and what is shown of them."""
+
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from strop.runs import Run
+from strop.steps.results import temperature_of
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, trained, strop_in):
+    """runs/small on test, with its export, and what the commands said."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    shutil.copytree(trained / "runs", folder / "runs")
+    said = [strop_in(folder, "evaluate", f"runs/{name}", "--split", "test") for name in ("small", "small-export")]
+    assert [outcome.code for outcome in said] == [0, 0], [outcome.err for outcome in said]
+    return folder / "runs", said
+
+
+def columns(read, folder):
+    measured = read(folder, "result.json")["measured"]
+    return {(entry["split"], entry["checkpoint"]): entry for entry in measured}, measured
+
+
+def test_all_splits_and_both_weights(evaluated, read):
+    """The asked split first; best and last of each; the best on validation is what training itself measured."""
+    found, measured = columns(read, evaluated[0] / "small-on-test")
+    assert list(found) == [(split, c) for split in ("test", "val", "train") for c in ("best", "last")]
+    assert [entry["n"] for entry in measured] == [60, 60, 48, 48, 192, 192]
+    for checkpoint, before in zip(
+        ("best", "last"), read(evaluated[0] / "small", "result.json")["measured"], strict=True
+    ):
+        entry = found["val", checkpoint]
+        for name in ("hash", "file", "accuracy", "accuracy_interval", "pictures", "bootstrap"):
+            assert entry[name] == before[name], name
+        for name in ("loss", "temperature"):
+            assert entry[name] == pytest.approx(before[name], rel=1e-4), name
+        assert entry["intervals"]["macro_f1"] == pytest.approx(before["intervals"]["macro_f1"])
+    for split in ("test", "train"):
+        assert found[split, "best"]["temperature"] == found["val", "best"]["temperature"]
+        assert found[split, "last"]["temperature"] == found["val", "last"]["temperature"]
+    assert [entry.get("looks") for entry in measured] == [2, 2, None, None, None, None]
+    assert temperature_of(Run(evaluated[0] / "small")) == found["val", "best"]["temperature"]
+
+
+def test_the_exported_file_agrees(evaluated, read):
+    """One column a split; its accuracy and, of log-probabilities, its temperature are those of the network."""
+    network, _ = columns(read, evaluated[0] / "small-on-test")
+    found, _ = columns(read, evaluated[0] / "small-export-on-test")
+    assert list(found) == [("test", None), ("val", None), ("train", None)]
+    for split in ("test", "val", "train"):
+        assert found[split, None]["accuracy"] == pytest.approx(network[split, "best"]["accuracy"], abs=0.02)
+    assert found["val", None]["temperature"] == pytest.approx(network["val", "best"]["temperature"], rel=0.02)
+
+
+def test_what_is_shown(evaluated):
+    """The table stands below the first lines and fits a terminal."""
+    for outcome in evaluated[1]:
+        assert "overfit gap, train - test:" in outcome.out and max(map(len, outcome.out.splitlines())) <= 80
+
+
+def test_predictions_of_each_split(evaluated, read):
+    """Each entry of the best weights names its file, whose rows give its accuracy again."""
+    folder = evaluated[0] / "small-on-test"
+    for (split, checkpoint), entry in columns(read, folder)[0].items():
+        if checkpoint == "last":
+            assert "predictions" not in entry
+            continue
+        assert entry["predictions"] == {"test": "predictions.parquet"}.get(split, f"predictions-{split}.parquet")
+        rows = pq.read_table(folder / entry["predictions"]).to_pydict()
+        right = sum(map(str.__eq__, rows["true"], rows["predicted"]))
+        assert right / len(rows["true"]) == entry["accuracy"]
+
+
+def test_some_training_pictures(evaluated, strop_in, read):
+    """--train-pictures: so many, named as a part; 0 leaves the column out; without test no look is counted."""
+    root = evaluated[0].parent
+    for count, expected in (("20", [(48, None), (48, None), (20, 192), (20, 192)]), ("0", [(48, None), (48, None)])):
+        assert strop_in(root, "evaluate", "runs/small", "--train-pictures", count, "--out", f"some-{count}").code == 0
+        _, measured = columns(read, root / f"some-{count}")
+        assert [(entry["n"], entry.get("of")) for entry in measured] == expected
+        assert all("looks" not in entry for entry in measured)
