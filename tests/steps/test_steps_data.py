@@ -154,9 +154,9 @@ def test_data_evaluate_on_another_folder(strop, copied, picture, read):
         write_class(copied / "other" / "train" / kind, [picture(kind, 40 + n) for n in range(3)])
         write_class(copied / "other" / "test" / kind, [picture(shape, seed) for shape, seed in drawn])
     assert strop("evaluate", "runs/small", "other", "--split", "test").code == 0
-    [scores] = read(copied / "runs" / "small-on-test", "result.json")["measured"]
+    scores, last = read(copied / "runs" / "small-on-test", "result.json")["measured"]
     said = strop("predict", "runs/small", "other/test").out.splitlines()[-1]
-    assert scores["n"] == 4
+    assert scores["n"] == last["n"] == 4 and (scores["checkpoint"], last["checkpoint"]) == ("best", "last")
     assert said == f"{round(4 * scores['accuracy'])} of 4 right"
     assert [row["support"] for row in scores["per_class"]] == [1, 3]
     assert scores["data"] != read(copied / "runs" / "small", "data.json")["fingerprint"]
