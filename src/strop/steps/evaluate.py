@@ -43,8 +43,7 @@ class Evaluate(Step):
         if self.lines and launch.rank() == 0:
             from ..report.sections import class_lines
 
-            for scores in run.result["measured"]:
-                log.info("%s", class_lines(scores))
+            log.info("%s", class_lines(run.result["measured"][0]))
         return run
 
     def default_id(self, parents: dict[str, Run]) -> str:
