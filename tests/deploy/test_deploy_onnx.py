@@ -60,6 +60,12 @@ def test_the_file_stands_alone(exported):
     assert not any(tensor.external_data for tensor in onnx.load(path, load_external_data=False).graph.initializer)
 
 
+def test_the_file_says_nothing_of_where_it_was_made(exported):
+    """torch notes the line of source behind each operator; such paths are nobody else's business."""
+    content = exported("cnn3")[1].read_bytes()
+    assert b".py" not in content and b"stack_trace" not in content
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @torch.no_grad()
 def test_pixels_in_probabilities_out(exported, tmp_path, channels):

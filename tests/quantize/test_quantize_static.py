@@ -67,7 +67,7 @@ def test_what_is_in_the_file(exported, tmp_path):
 
 def test_a_weight_is_its_integer_times_the_scale_of_its_channel(exported, tmp_path, monkeypatch):
     """|w - s_c q| <= s_c / 2, and the largest of each channel uses the full range, however small the channel is."""
-    monkeypatch.setattr(static, "_multiplies_int8_exactly", lambda: True)
+    monkeypatch.setattr(static, "multiplies_int8_exactly", lambda: True)
     net, source = exported
     found = constants(quantize(source, tmp_path, [pictures()]))
     # Batch norm is folded into the convolution: w' = w * gamma / sqrt(var + eps).
@@ -82,7 +82,7 @@ def test_a_weight_is_its_integer_times_the_scale_of_its_channel(exported, tmp_pa
 
 def test_where_products_overflow_weights_have_seven_bits(exported, tmp_path, monkeypatch):
     """Without VNNI the sum of two 8-bit products may not fit into 16 bits: weights stay within 64."""
-    monkeypatch.setattr(static, "_multiplies_int8_exactly", lambda: False)
+    monkeypatch.setattr(static, "multiplies_int8_exactly", lambda: False)
     found = constants(quantize(exported[1], tmp_path, [pictures()]))
     assert np.abs(found["features.1.0.weight_quantized"].astype(int)).max() == 64
 
@@ -133,7 +133,7 @@ def test_nothing_is_printed(exported, tmp_path, capsys, calibrator):
 
 def test_minmax_is_that_of_onnx_runtime(exported, tmp_path, monkeypatch):
     """The same integers, zero points and (to the last bit of a float) scales as its own calibration gives."""
-    monkeypatch.setattr(static, "_multiplies_int8_exactly", lambda: True)
+    monkeypatch.setattr(static, "multiplies_int8_exactly", lambda: True)
     static.prepare(exported[1], tmp_path / "prepared.onnx")
 
     class Reader(quantization.CalibrationDataReader):
@@ -186,7 +186,7 @@ def test_packed_computes_what_unpacked_computes(prepared, tmp_path, monkeypatch)
     source, ranges, layers = prepared
     bits = {layer.name: 4 for layer in layers}
     quantize_file(source, tmp_path / "packed.onnx", ranges, bits=bits)
-    monkeypatch.setattr(static, "_pack", lambda path, nodes: None)
+    monkeypatch.setattr(static, "pack_layers", lambda path, nodes: None)
     quantize_file(source, tmp_path / "plain.onnx", ranges, bits=bits)
     packed, plain = (OnnxModel(tmp_path / f"{name}.onnx", threads=1)(pictures()) for name in ("packed", "plain"))
     assert np.array_equal(packed, plain)

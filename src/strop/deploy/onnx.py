@@ -36,7 +36,15 @@ def export_float(net: nn.Module, shape: tuple[int, int, int], path: Path) -> Non
             external_data=False,
             verbose=False,
         )
-    onnx.save(program.model_proto, path)
+    onnx.save(_without_traces(program.model_proto), path)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without torch's notes on where each operator came from: they hold paths of this machine, and differ each time."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    return model
 
 
 def merge_preprocessing(

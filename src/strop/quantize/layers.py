@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,43 @@ def find_layers(path: Path) -> list[Layer]:
     return list(found.values())
 
 
+def name_integer_layers(path: Path, names: Sequence[str]) -> list[Layer]:
+    """Give the integer weights of a QDQ file the names of their layers; returns these in the order of the graph.
+
+    Args:
+        path: a file with a DequantizeLinear before each weight; written again.
+        names: of the layers, in the order of the graph.
+    """
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    operators = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    sources = [(node, dequantizer_of(node.input[1], makers)) for node in operators]
+    sources = [(node, maker) for node, maker in sources if maker and maker.input[0] in constants]
+    found: dict[str, Layer] = {}
+    for name, (node, maker) in zip(names, sources, strict=True):
+        tensor = constants[maker.input[0]]
+        if tensor.name not in found:
+            tensor.name = maker.input[0] = f"{name}.weight_quantized"
+        found[tensor.name] = Layer(name, tensor.name, (node.name,), 0, tuple(tensor.dims))
+    onnx.save(model, path)
+    return list(found.values())
+
+
+def dequantizer_of(tensor: str, makers: Mapping) -> object | None:
+    """The DequantizeLinear that a weight comes from, through a Transpose or not; None for a float weight.
+
+    Args:
+        makers: node of a graph by the names of its outputs.
+    """
+    node = makers.get(tensor)
+    while node is not None and node.op_type == "Transpose":
+        node = makers.get(node.input[0])
+    return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+
 def read_weights(path: Path) -> dict[str, np.ndarray]:
     """All constants of a float file by name."""
     import onnx
@@ -71,10 +109,10 @@ def describe_layers(path: Path, layers: list[Layer], bits: dict[str, int]) -> li
     nodes = {node.name: node for node in graph.node}
     rows = []
     for layer in layers:
-        used = [nodes[layer.nodes[0]].input[1]]
-        if used[0] in makers:  # a weight, or Cast -> DequantizeLinear before it
-            used = list(makers[used[0]].input)
-            used[0] = makers[used[0]].input[0] if used[0] in makers else used[0]
+        weight = nodes[layer.nodes[0]].input[1]
+        dequantizer = dequantizer_of(weight, makers)
+        used = list(dequantizer.input) if dequantizer else [weight]
+        used[0] = makers[used[0]].input[0] if used[0] in makers else used[0]  # a Cast from INT4
         tensors = [constants[name] for name in used]
         weight = tensors[0]
         is_packed = weight.data_type == onnx.TensorProto.INT4

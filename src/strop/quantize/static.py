@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .layers import Layer, find_layers, read_weights
+from .layers import Layer, dequantizer_of, find_layers, read_weights
 from .ranges import observe, read_ranges
 from .weights import FLOAT, channel_scales, pack_int4, stored_bits
 
@@ -79,16 +79,16 @@ def quantize(
             per_channel=True,
             activation_type=ort.QuantType.QUInt8,
             weight_type=ort.QuantType.QInt8,
-            reduce_range=not _multiplies_int8_exactly(),
+            reduce_range=not multiplies_int8_exactly(),
             nodes_to_quantize=list(only.nodes) if only else None,
             nodes_to_exclude=[node for layer in layers if bits.get(layer.name) == FLOAT for node in layer.nodes],
             extra_options={"TensorQuantOverrides": settings},
         )
     if any(stored_bits(bits[layer.name]) == 4 for layer in few):
-        _pack(target, {layer.nodes[0] for layer in few if stored_bits(bits[layer.name]) == 4})
+        pack_layers(target, {layer.nodes[0] for layer in few if stored_bits(bits[layer.name]) == 4})
 
 
-def _pack(path: Path, nodes: set[str]) -> None:
+def pack_layers(path: Path, nodes: set[str]) -> None:
     """Store the weights of these operators as INT4, with a Cast to int8 before they are used.
 
     The runtime folds the Cast when it loads the file, so it computes as with int8. A DequantizeLinear of INT4, which
@@ -100,7 +100,7 @@ def _pack(path: Path, nodes: set[str]) -> None:
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
-    weights = {makers[node.input[1]].input[0] for node in graph.node if node.name in nodes}
+    weights = {dequantizer_of(node.input[1], makers).input[0] for node in graph.node if node.name in nodes}
     for name in sorted(weights):
         tensor = constants[name]
         raw = pack_int4(onnx.numpy_helper.to_array(tensor))
@@ -129,7 +129,7 @@ def _quiet() -> Iterator[None]:
         root.setLevel(before)
 
 
-def _multiplies_int8_exactly() -> bool:
+def multiplies_int8_exactly() -> bool:
     """Without VNNI (or on an unknown processor that isn't x86) 8-bit products can overflow the 16-bit sum."""
     try:
         flags = Path("/proc/cpuinfo").read_text()

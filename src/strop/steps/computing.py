@@ -24,7 +24,7 @@ Precision = Callable[[], AbstractContextManager]
 
 def lay_out(model: Classifier, run: Run, wanted: str) -> None:
     """Channels last, or not; `auto` is channels last where the network convolves."""
-    convolves = any(isinstance(module, nn.Conv2d) for module in model.net.modules())
+    convolves = any(parameter.ndim == 4 for parameter in model.net.parameters())
     chosen = resolve(run, "channels_last", convolves if wanted == "auto" else wanted == "true")
     model.memory_format = torch.channels_last if chosen else torch.contiguous_format
     model.to(memory_format=model.memory_format)

@@ -221,7 +221,7 @@ class TrainingOptions(Step):
     def _warmup_fits(self) -> TrainingOptions:
         if self.warmup_epochs is not None and self.warmup is not None:
             raise ValueError("warmup_epochs: says in epochs what warmup says as a share. Leave one out.")
-        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
+        if self.warmup_epochs is not None and self.epochs and self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs: {self.warmup_epochs:g} is not less than the {self.epochs} epochs of the training. "
                 "Write less, or more epochs."

@@ -1,4 +1,4 @@
-"""strop quantize: an ONNX file of 8 bits or fewer from a float run, calibrated on balanced training pictures."""
+"""strop quantize: an ONNX file of 8 bits or fewer from a float run, calibrated on training pictures or trained."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ..config import ByteBudgetField, RunReference
+from ..config import ByteBudgetField, RunReference, part_of
+from ..distill import losses as distillation_losses
 from ..errors import UserError
 from ..runs import Run
+from .options import DEFAULT_LR, TrainingOptions
+from .parts import name_of
 from .step import MOVED, Step, log, require_model
 
 JUDGED = 1024  # validation pictures, the same number a class, on which single layers are tried
@@ -22,14 +25,23 @@ SAVES = {
 }
 
 
-class Quantize(Step):
+LR_SHARE = 0.1  # of the usual learning rate: the network is trained already
+TRAINING = set(TrainingOptions.model_fields) - set(Step.model_fields) - {"epochs", "cache_gb"}
+NOT_ROUNDED = ("sparsify", "dropout", "drop_path", "layer_decay", "compile")  # they change modules; here is one graph
+CHOOSES = ("max_drop", "sensitivity", "bytes")  # by files that were not trained
+
+
+class Quantize(TrainingOptions):
     """Quantize a run to an ONNX file of int8 activations and weights of 8 bits or fewer, and measure that file.
+
+    With --epochs it trains while it rounds (quantization-aware training), its parent or --teacher teaching.
 
     Example: strop quantize runs/resnet18-pruned
     """
 
     verb: ClassVar[str] = "quantize"
     positional: ClassVar[tuple[str, ...]] = ("parent",)
+    references: ClassVar[tuple[str, ...]] = ("parent", "teacher")
 
     parent: RunReference = Field(description="float run to quantize")
     data: str | None = Field(None, description=MOVED)
@@ -47,6 +59,54 @@ class Quantize(Step):
         None, description="size of the file, with scheme mixed: 0.5MB, or 12% of the parent"
     )
     sensitivity: bool = Field(False, description="measure what each layer alone costs (max-drop and mixed always do)")
+    epochs: int | None = Field(
+        None, ge=1, le=10_000, description="train while rounding for so many epochs (default: only calibrate)"
+    )
+    lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.005 for sgd, else 0.0001)")
+    teacher: RunReference | None = Field(None, description="run that teaches while rounding (default: the parent)")
+    distill: part_of(distillation_losses, optional=True) = Field(
+        "kd", validate_default=True, description="loss on the teacher's answers, or none"
+    )
+    controls: bool = Field(
+        False, description="train the float parent for as many epochs too, and compare; about as long again"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_rates(cls, raw: Any) -> Any:
+        """A tenth of the usual learning rate, and the warm-up; without epochs there is none."""
+        if not isinstance(raw, dict) or raw.get("epochs") is None:
+            return raw
+        usual = DEFAULT_LR["sgd" if name_of(raw.get("optimizer", "sgd")) == "sgd" else "others"]
+        lr = raw.get("lr")
+        return super()._fill_rates(raw | {"lr": LR_SHARE * usual if lr is None else lr})
+
+    @model_validator(mode="after")
+    def _trains(self) -> Quantize:
+        """Options that have no effect are refused: those of a training without one, and those that go with none."""
+        idle = CHOOSES
+        if self.epochs is None:
+            idle = sorted((TRAINING | {"teacher", "controls"}) & self.model_fields_set)
+        usual = type(self)(parent=self.parent).model_dump() if set(idle) & self.model_fields_set else {}
+        given = self.model_dump()
+        set_ones = [name for name in idle if name in usual and given[name] != usual[name]]
+        if self.epochs is None:
+            for name in set_ones:
+                raise ValueError(f"{name}: has no effect without epochs. Add --epochs 3 to train, or leave it out.")
+            return self
+        if self.scheme == "mixed" or set_ones:
+            name = "scheme" if self.scheme == "mixed" else set_ones[0]
+            raise ValueError(f"{name}: bits are chosen a layer by files that are not trained. Leave it or epochs out.")
+        for name in NOT_ROUNDED:
+            if getattr(self, name):
+                raise ValueError(f"{name}: has no effect on a network that is being rounded. Leave it out.")
+        if self.calibrator != "auto":
+            raise ValueError("calibrator: has no effect with epochs; the ranges are learned. Leave it out.")
+        if self.precision not in ("auto", "fp32"):
+            raise ValueError(f"precision: rounding is trained in fp32, not {self.precision}. Leave it out.")
+        if self.teacher is not None and self.distill is None:
+            raise ValueError("teacher: has no effect with distill none. Leave one out.")
+        return self
 
     @model_validator(mode="after")
     def _agree(self) -> Quantize:
@@ -58,11 +118,20 @@ class Quantize(Step):
             raise ValueError("max_drop: can't be held together with a budget of bytes. Leave one out.")
         return self
 
+    def settings(self) -> dict:
+        """Without what has no effect."""
+        settings = super().settings()
+        if self.epochs is None:
+            for name in (*TRAINING, "epochs", "teacher", "distill", "controls", "cache_gb"):
+                settings.pop(name, None)
+        return settings
+
     def default_id(self, parents: dict[str, Run]) -> str:
-        return f"{parents['parent'].id}-{self.scheme}"
+        return f"{parents['parent'].id}-{self.scheme}" + ("-qat" if self.epochs else "")
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         require_model(parents["parent"], "quantize")
+        super().check(parents, data)
         asked = "--max-drop" if self.max_drop is not None else "--sensitivity" if self._judges_layers() else None
         if asked and not len(data.splits["val"]):
             raise UserError(
@@ -74,14 +143,8 @@ class Quantize(Step):
         return self.sensitivity or self.max_drop is not None or self.scheme == "mixed"
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
-        import shutil
-        import tempfile
-
         from .. import artifact
-        from ..deploy.onnx import export_float
-        from ..quantize.layers import describe_layers
-        from ..quantize.static import prepare
-        from .quantizing import Judge, Writer, loss_report
+        from .quantizing import Judge
         from .results import describe_file, measured
         from .subjects import normalize, open_split, open_subject, write_description
 
@@ -89,6 +152,39 @@ class Quantize(Step):
         model = artifact.load(parent)
         val = open_split(data, "val", model.preprocess) if len(data.splits["val"]) else None
         judge = Judge(val, model, lambda images: normalize(images, model.preprocess)) if val is not None else None
+        write_description(run.folder, parent, quantization={"scheme": self.scheme, "float_parent": parent.model_hash()})
+        if self.epochs:
+            from .qat import train_quantized
+
+            blocks, word = train_quantized(self, run, parents, data, judge), f"{self.scheme} QAT"
+        else:
+            blocks, word = {"quantization": self._only_calibrate(run, parent, model, data, judge)}, self.scheme
+        before, scores, about = parent.result["model"], [], blocks["quantization"]
+        if judge is not None:
+            scores = [measured(run, open_subject(run), val, data, split="val", runtime="onnxruntime")]
+            log.info(
+                "  answers as its parent on %.2f %% of %d pictures; accuracy %+.2f points",
+                *(100 * about["agreement"], judge.n, -100 * about["accuracy_drop"]),
+            )
+        if self.scheme in SAVES:
+            about["note"] = SAVES[self.scheme]
+            log.info("  %s", about["note"])
+        return {
+            "model": before | {"trained": [*before["trained"], word]} | describe_file(run),
+            "measured": scores,
+            **blocks,
+        }
+
+    def _only_calibrate(self, run: Run, parent: Run, model: Any, data: Any, judge: Any) -> dict:
+        """Write model.onnx of the network as it is; returns the `quantization` block."""
+        import shutil
+        import tempfile
+
+        from ..deploy.onnx import export_float
+        from ..quantize.layers import describe_layers
+        from ..quantize.static import prepare
+        from .quantizing import Writer, loss_report
+
         with tempfile.TemporaryDirectory() as scratch:
             source, prepared = Path(scratch) / "float.onnx", Path(scratch) / "prepared.onnx"
             export_float(model.net, model.preprocess.shape, source)
@@ -98,23 +194,7 @@ class Quantize(Step):
             bits, found = self._choose_bits(run, writer, judge, parent)
             shutil.copyfile(writer.write(bits), run.folder / "model.onnx")
             about |= found | {"layers": describe_layers(run.folder / "model.onnx", writer.layers, bits)}
-        write_description(run.folder, parent, quantization={"scheme": self.scheme, "float_parent": parent.model_hash()})
-        before, scores = parent.result["model"], []
-        if judge is not None:
-            scores = [measured(run, open_subject(run), val, data, split="val", runtime="onnxruntime")]
-            about |= loss_report(judge, run.model_file)
-            log.info(
-                "  answers as its parent on %.2f %% of %d pictures; accuracy %+.2f points",
-                *(100 * about["agreement"], judge.n, -100 * about["accuracy_drop"]),
-            )
-        if self.scheme in SAVES:
-            about["note"] = SAVES[self.scheme]
-            log.info("  %s", about["note"])
-        return {
-            "model": before | {"trained": [*before["trained"], self.scheme]} | describe_file(run),
-            "measured": scores,
-            "quantization": about,
-        }
+        return about | (loss_report(judge, run.model_file) if judge is not None else {})
 
     def _calibrate(self, run: Run, writer: Any, judge: Any, preprocess: Any, data: Any) -> dict:
         """Give the writer its ranges, and say how they were found."""

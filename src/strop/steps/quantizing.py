@@ -49,9 +49,13 @@ class Judge:
         return Judge(self.pictures, self.parent, self.normalize, chosen)
 
     def score(self, path: Path) -> dict:
-        """accuracy, loss (cross-entropy in nats), and agreement: the share of pictures answered as the parent does."""
+        """`score_answers` of a file of normalised floats."""
         model = OnnxModel(path)
-        scores = self._score(lambda images: torch.from_numpy(model(self.normalize(images.numpy()))))
+        return self.score_answers(lambda images: torch.from_numpy(model(self.normalize(images.numpy()))))
+
+    def score_answers(self, predict: Callable) -> dict:
+        """accuracy, loss (cross-entropy in nats), and agreement: the share of pictures answered as the parent does."""
+        scores = self._score(predict)
         alike = int((torch.cat(scores.pop("answers")) == torch.cat(self.answers)).sum())
         return scores | {"agreement": alike / self.n}
 
@@ -180,4 +184,9 @@ def kept_in(bits: Mapping[str, int], usual: int) -> dict[str, list[str]]:
 def loss_report(judge: Judge, path: Path) -> dict:
     """What the file lost to its float parent, for result.json."""
     scores = judge.score(path)
-    return {"float": judge.float, "agreement": scores["agreement"], "accuracy_drop": judge.drop(scores)}
+    return {
+        "float": judge.float,
+        "file": {name: scores[name] for name in ("accuracy", "loss")},
+        "agreement": scores["agreement"],
+        "accuracy_drop": judge.drop(scores),
+    }
