@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -271,6 +272,7 @@ def train_with_strop(folder: Path, size: int, _: str) -> Epochs:
     from strop.data.load import Loader, pictures
     from strop.models.classifier import Classifier, Preprocess
     from strop.train.fit import fit
+    from strop.train.gradient import batch_gradient
     from strop.train.objective import Supervised
     from strop.train.optim import make_optimizer
     from strop.train.precision import make_autocast
@@ -291,7 +293,7 @@ def train_with_strop(folder: Path, size: int, _: str) -> Epochs:
             optimizer,
             epochs=1000,
             schedule=lambda t: 1.0,
-            precision=make_autocast(precision, "cpu"),
+            gradient=partial(batch_gradient, precision=make_autocast(precision, "cpu")),
         ):
             yield len(train), time.perf_counter() - begin, f"{precision}, {train.kind}"
             begin = time.perf_counter()

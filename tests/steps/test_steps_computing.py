@@ -78,16 +78,13 @@ def test_batch_size_is_found_once(shapes, strop, tmp_path, monkeypatch):
 def test_out_of_memory_names_a_batch_size_that_fits(shapes, strop, monkeypatch):
     """torch's own error at the first update; exit 1, with a batch size for which there is room."""
     monkeypatch.setattr(memory, "free_bytes", lambda: 3_000_000)
-    real = training.loop_of
+    real = training.fit
 
-    def hungry(options):
-        def loop(*given, **more):
-            torch.empty(1 << 60, dtype=torch.uint8)
-            yield from real(options)(*given, **more)
+    def hungry(*given, **more):
+        torch.empty(1 << 60, dtype=torch.uint8)
+        yield from real(*given, **more)
 
-        return loop
-
-    monkeypatch.setattr(training, "loop_of", hungry)
+    monkeypatch.setattr(training, "fit", hungry)
     failed = strop("train", shapes, *FAST[:6], "--batch-size", 64)
     assert failed.code == 1 and "out of memory at batch size 64. --batch-size " in failed.err
     assert "computes the same batch in chunks of that size" in failed.err

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import torch
@@ -201,9 +200,9 @@ def test_without_a_checkpoint_it_says_so(shapes, strop):
 
 def spoil(patch, *epochs_of_update_15):
     """Make the loss NaN at update 15 of as many first passes as there are arguments."""
-    loop_of, passes = training.loop_of, iter(epochs_of_update_15)
+    real, passes = training.fit, iter(epochs_of_update_15)
 
-    def fit(options, objective, *rest, **given):
+    def fit(objective, *rest, **given):
         forward, bad = objective.forward, next(passes, False)
         start = given["start"]
         calls = itertools.count(start)
@@ -214,11 +213,11 @@ def spoil(patch, *epochs_of_update_15):
 
         objective.forward = poisoned
         try:
-            yield from loop_of(options)(objective, *rest, **given)
+            yield from real(objective, *rest, **given)
         finally:
             del objective.forward
 
-    patch.setattr(training, "loop_of", lambda options: partial(fit, options))
+    patch.setattr(training, "fit", fit)
 
 
 BACK = [*FAST, "--on-nan", "rollback"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from strop.launch import ALONE
 from strop.measure.evaluate import evaluate
 from strop.models.classifier import Classifier, Preprocess
 from strop.train.fit import fit
+from strop.train.gradient import batch_gradient
 from strop.train.losses import losses
 from strop.train.objective import Supervised
 
@@ -63,8 +65,9 @@ def run_case(name: str, ranks=ALONE) -> tuple[dict[str, torch.Tensor], dict]:
     parts = Parts(virtual or ranks.size, accumulate, ranks.rank * held, held, in_pairs=bool(virtual))
     loader = Loader(pictures(n, side), batch_size=batch_size, seed=5, parts=parts)
     optimizer = torch.optim.SGD(objective.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+    gradient = partial(batch_gradient, ranks=ranks)
     *_, last = fit(
-        objective, loader, optimizer, epochs=UPDATES[name] // 3, schedule=lambda t: 1 - t, seed=2, ranks=ranks
+        objective, loader, optimizer, epochs=UPDATES[name] // 3, schedule=lambda t: 1 - t, seed=2, gradient=gradient
     )
     momenta = {f"momentum.{name}": optimizer.state[p]["momentum_buffer"] for name, p in objective.named_parameters()}
     model.eval()

@@ -1,5 +1,7 @@
 """Sharpness-aware minimisation against a loop written by hand, and resumed."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,8 +9,9 @@ from strop.data.chance import key
 from strop.errors import NotFinite
 from strop.train import checkpoint
 from strop.train.fit import fit
+from strop.train.gradient import batch_gradient
 from strop.train.optim import make_optimizer, make_schedule
-from strop.train.sam import fit_flat
+from strop.train.sam import sam_gradient
 
 EPOCHS, SEED, RHO = 3, 11, 0.3
 SCHEDULE = make_schedule("cosine", warmup=0.2)
@@ -22,9 +25,12 @@ def sgd(objective):
     return make_optimizer(objective, "sgd", lr=0.05, weight_decay=1e-2)
 
 
-def run(objective, optimizer, loader, loop=fit_flat, **more):
-    more = {"rho": RHO} | more if loop is fit_flat else more
-    *_, last = loop(objective, loader, optimizer, epochs=EPOCHS, schedule=SCHEDULE, seed=SEED, **more)
+FLAT = partial(sam_gradient, rho=RHO)
+
+
+def run(objective, optimizer, loader, gradient=FLAT, **more):
+    how = {"epochs": EPOCHS, "schedule": SCHEDULE, "seed": SEED, "gradient": gradient}
+    *_, last = fit(objective, loader, optimizer, **how, **more)
     return last
 
 
@@ -70,8 +76,8 @@ def test_a_loop_written_by_hand(make_objective, make_loader):
 def test_it_is_not_the_plain_loop(make_objective, make_loader):
     """And tends to it: at rho = 1e-6 the weights differ by rounding only."""
     plain, near, far = make_objective(), make_objective(), make_objective()
-    run(plain, sgd(plain), make_loader(), fit)
-    run(near, sgd(near), make_loader(), rho=1e-6)
+    run(plain, sgd(plain), make_loader(), batch_gradient)
+    run(near, sgd(near), make_loader(), partial(sam_gradient, rho=1e-6))
     run(far, sgd(far), make_loader())
     for (name, a), b in zip(plain.state_dict().items(), near.state_dict().values(), strict=True):
         torch.testing.assert_close(b, a, rtol=1e-3, atol=1e-4, msg=name)
@@ -85,9 +91,8 @@ def test_going_on_equals_not_stopping(make_objective, make_loader, tmp_path, sto
     whole_end = run(whole, sgd(whole), make_loader())
     first, optimizer = make_objective(), None
     optimizer = sgd(first)
-    loop = fit_flat(
-        first, make_loader(), optimizer, rho=RHO, epochs=EPOCHS, schedule=SCHEDULE, seed=SEED, save_now=lambda: True
-    )
+    how = {"epochs": EPOCHS, "schedule": SCHEDULE, "seed": SEED, "gradient": FLAT}
+    loop = fit(first, make_loader(), optimizer, **how, save_now=lambda: True)
     progress = next(p for p in loop if p.step == stop)
     checkpoint.save(tmp_path, stop, first, optimizer, progress.sums, {}, more={})
     second = make_objective()

@@ -1,4 +1,4 @@
-"""From the options of a training to how its weights move: loop, optimizer, schedule, and what follows an update."""
+"""From the options of a training to how its weights move: gradient, optimizer, schedule, and what follows an update."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import torch
 from ..models.classifier import Classifier
 from ..sparsify import regularisers
 from ..train.ema import decay_at, update_average
-from ..train.fit import fit
+from ..train.gradient import batch_gradient
 from ..train.optim import clip_gradients, layer_scales, make_optimizer, make_schedule
-from ..train.sam import fit_flat
+from ..train.sam import sam_gradient
 from .objective import make_part
 from .options import TrainingOptions
 
 
-def loop_of(options: TrainingOptions) -> Callable:
-    """`fit`, or the loop of the same form that looks for flat places."""
-    return partial(fit_flat, rho=options.sam) if options.sam else fit
+def gradient_of(options: TrainingOptions, **how) -> Callable:
+    """Of the batch at the weights, or at the worst place near them. `how` is bound to `batch_gradient`."""
+    plain = partial(batch_gradient, **how)
+    return partial(sam_gradient, rho=options.sam, gradient=plain) if options.sam else plain
 
 
 def optimizer_of(options: TrainingOptions, model: Classifier) -> torch.optim.Optimizer:

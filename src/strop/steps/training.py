@@ -22,7 +22,7 @@ from ..sparsify.l1 import zero_share
 from ..train import checkpoint
 from ..train.ema import start_average
 from ..train.environment import differences, environment
-from ..train.fit import Progress
+from ..train.fit import Progress, fit
 from ..train.precision import make_autocast
 from ..train.scaling import make_scaling
 from ..train.signals import StopRequest, stop_on_signal
@@ -31,7 +31,7 @@ from .computing import FEW_UPDATES, compiled, lay_out, naming_what_fits, resolve
 from .epochs import Best, Clock, Journal, bar, peak_memory
 from .many import Decision, make_parts
 from .objective import make_objective
-from .optimizing import after_update_of, loop_of, optimizer_of, schedule_of
+from .optimizing import after_update_of, gradient_of, optimizer_of, schedule_of
 from .options import TrainingOptions
 from .parts import split_mixing
 from .saving import Checkpoints, all_finite, bytes_of_checkpoint
@@ -141,8 +141,10 @@ class Training:
         self.clock = Clock(self.seconds)
         schedule = schedule_of(self.options)
         halved = 0.5 ** len(self.rollbacks)
+        how = {"precision": self.autocast, "backward": self.scaling.backward, "ranks": here()}
+        gradient = gradient_of(self.options, **how)
         with bar(len(self.train_loader) * self.options.epochs, start) as show:
-            for progress in loop_of(self.options)(
+            for progress in fit(
                 self.objective,
                 self.train_loader,
                 self.optimizer,
@@ -151,11 +153,10 @@ class Training:
                 seed=self.options.seed,
                 start=start,
                 sums=sums,
-                precision=self.autocast,
-                scaling=self.scaling,
+                gradient=gradient,
+                update=self.scaling.step,
                 after_update=after_update_of(self.options, self.model.net, self.average, start),
                 save_now=lambda: show() or self.decision.settle(),
-                ranks=here(),
             ):
                 show(progress.step)
                 if progress.epoch_done:

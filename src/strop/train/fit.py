@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..errors import NotFinite
-from ..launch import ALONE
 from .gradient import batch_gradient
-from .scaling import UNSCALED, Unscaled
+from .objective import Loss
+from .scaling import UNSCALED
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,10 @@ def fit(
     seed: int = 0,
     start: int = 0,
     sums: dict[str, Tensor] | None = None,
-    precision: Callable[[], AbstractContextManager] = nullcontext,
-    scaling: Unscaled = UNSCALED,
+    gradient: Callable[..., Loss] = batch_gradient,
+    update: Callable[[torch.optim.Optimizer], None] = UNSCALED.step,
     after_update: Callable[[float], None] | None = None,
     save_now: Callable[[], bool] = lambda: False,
-    ranks=ALONE,
 ) -> Iterator[Progress]:
     """Train, and yield whenever the caller may want to evaluate, save, or stop.
 
@@ -64,11 +62,11 @@ def fit(
             batch i of an epoch is cut, see `data.parts`.
         schedule: the factor on the learning rate at a point of training in [0, 1).
         start: updates already done; `sums` belong to the epoch it lies in.
-        precision: makes the context of the forward pass, e.g. autocast.
-        scaling: of the gradients, for float16.
+        gradient: `batch_gradient` with its precision, scaling and ranks bound, or a function of the same form that
+            leaves another gradient, as `train.sam` does.
+        update: moves the weights by the gradient: `optimizer.step()`, or the `step` of `train.scaling`.
         after_update: the second seam, called with the learning rate after every update.
         save_now: asked after every update; true makes the loop yield.
-        ranks: the processes that train together, from `launch.here`; each runs this loop on its part of the batches.
 
     Raises:
         NotFinite: the loss is NaN or infinite.
@@ -89,13 +87,11 @@ def fit(
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
             objective.mode(train=True)
-            cut = loader.cut(step - epoch * per_epoch)
-            how = {"precision": precision, "backward": scaling.backward, "ranks": ranks}
-            loss = batch_gradient(objective, batch, cut, seed=seed, step=step, **how)
+            loss = gradient(objective, batch, loader.cut(step - epoch * per_epoch), seed=seed, step=step)
             mean = loss.total / loss.weight
             if not torch.isfinite(mean):
                 raise NotFinite(f"the loss is {mean.item()}", step=step, epoch=epoch + 1, lr=base[0] * factor)
-            scaling.step(optimizer)
+            update(optimizer)
             if after_update:
                 after_update(base[0] * factor)
             for name, part in loss.parts.items():

@@ -1,84 +1,46 @@
-"""Sharpness-aware minimisation: a loop of its own, because each update needs two gradients."""
+"""Sharpness-aware minimisation: two gradients for each update."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..errors import NotFinite
-from ..launch import ALONE
-from .fit import Progress
+from ..data.load import Batch
+from ..data.parts import Cut
 from .gradient import batch_gradient
-from .scaling import UNSCALED, Unscaled
+from .objective import Loss
 
 
-def fit_flat(
+def sam_gradient(
     objective: torch.nn.Module,
-    loader,
-    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    cut: Cut,
     *,
     rho: float,
-    epochs: int,
-    schedule: Callable[[float], float],
-    seed: int = 0,
-    start: int = 0,
-    sums: dict[str, Tensor] | None = None,
-    precision: Callable[[], AbstractContextManager] = nullcontext,
-    scaling: Unscaled = UNSCALED,
-    after_update: Callable[[float], None] | None = None,
-    save_now: Callable[[], bool] = lambda: False,
-    ranks=ALONE,
-) -> Iterator[Progress]:
-    """Train as `fit` does, but descend by the gradient at the worst place nearby.
+    gradient: Callable[..., Loss] = batch_gradient,
+    **which: int,
+) -> Loss:
+    """Leave the gradient at the worst place nearby; a `gradient` for `fit`.
 
-    With g the gradient of the batch at w: w' = w + rho g / ||g||, the norm over all parameters; the optimizer steps
-    from w with the gradient of the same batch at w'. Both passes see the same dropout and the same mixing; buffers,
-    such as the statistics of batch norm, and what is shown as loss are those of the first. An update costs twice as
-    much.
+    With g the gradient of the batch at w: w' = w + rho g / ||g||, the norm over all parameters; what is left in `.grad`
+    is the gradient of the same batch at w', and the weights are w again. Both passes see the same dropout and the same
+    mixing; buffers, such as the statistics of batch norm, and the loss are those of the first. An update costs twice
+    as much.
 
     Source: Foret et al., "Sharpness-Aware Minimization", ICLR 2021, arXiv:2010.01412, algorithm 1 with p = 2.
 
     Args:
         rho: how far "nearby" is, in the unit of the weights; > 0. The paper has 0.05 for most.
-        The others are those of `fit`.
-
-    Raises:
-        NotFinite: the loss is NaN or infinite.
+        gradient: of the two passes, with its precision, scaling and ranks bound.
+        which: seed and step.
     """
-    per_epoch = len(loader)
-    base = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
-    device = next(objective.parameters()).device
-    sums = {name: part.to(device) for name, part in (sums or {}).items()}
-    for epoch in range(start // per_epoch, epochs):
-        first = max(start - epoch * per_epoch, 0)
-        for step, batch in enumerate(loader.epoch(epoch, first), epoch * per_epoch + first):
-            factor = schedule(step / (epochs * per_epoch))
-            for group, lr in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * factor
-            objective.mode(train=True)
-            cut = loader.cut(step - epoch * per_epoch)
-            how = {"precision": precision, "backward": scaling.backward, "ranks": ranks}
-            gradient = partial(batch_gradient, seed=seed, step=step, **how)
-            loss = gradient(objective, batch, cut)
-            mean = loss.total / loss.weight
-            if not torch.isfinite(mean):
-                raise NotFinite(f"the loss is {mean.item()}", step=step, epoch=epoch + 1, lr=base[0] * factor)
-            before = _climb(objective, rho)
-            gradient(objective, batch, cut)
-            _write(before)
-            scaling.step(optimizer)
-            if after_update:
-                after_update(base[0] * factor)
-            for name, part in loss.parts.items():
-                sums[name] = sums[name] + part if name in sums else part
-            done = step + 1
-            if done % per_epoch == 0 or save_now():
-                yield Progress(done, done // per_epoch, done % per_epoch == 0, base[0] * factor, dict(sums))
-        sums = {}
+    loss = gradient(objective, batch, cut, **which)
+    before = _climb(objective, rho)
+    gradient(objective, batch, cut, **which)
+    _write(before)
+    return loss
 
 
 @torch.no_grad()
