@@ -243,7 +243,7 @@ def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -
 
     start = time.perf_counter()
     runs = recipe.run(out=root, only=only)
-    folders = [run.folder for run in runs if run.record["verb"] in ("train", "prune", "quantize")]
+    folders = [run.folder for run in runs if run.record["verb"] in ("train", "prune", "quantize", "export")]
     if not folders or rank():  # only the first process writes the report
         _say(as_json, {"runs": [str(run.folder) for run in runs]}, "\n".join(str(run.folder) for run in runs))
         return DONE

@@ -30,6 +30,7 @@ class Recipe:
         expect: what must hold in the end, by id.
         name: names the folder under runs/.
         grids: the ids of the steps that a varied step stands for, by its id.
+        charts: whether each step draws its own; the report at the end has them in any case.
 
     Example:
         >>> Recipe.load("recipes/fashion-mnist.yaml").run()
@@ -42,8 +43,10 @@ class Recipe:
         expect: dict[str, Expectation] | None = None,
         name: str = "recipe",
         grids: dict[str, list[str]] | None = None,
+        charts: bool = True,
     ):
         self.steps, self.expect, self.name, self.grids = steps, expect or {}, name, grids or {}
+        self.charts = charts
 
     @classmethod
     def load(cls, path: str | Path, *, changes: dict[str, str] | None = None, data: str | None = None) -> Recipe:
@@ -83,12 +86,13 @@ class Recipe:
         if only is not None and only not in (*ids, *self.grids):
             raise UserError(f"--only {only}", f"no step has this id. {suggest(only, [*ids, *self.grids])}")
         chosen = self.grids.get(only, [only])
+        how = {} if self.charts else {"charts": False}
         made: dict[str, Path] = {}
         runs = []
         for number, step in enumerate(self.steps, 1):
             if only is None or step.id in chosen:
                 log.info("[%d/%d] %s %s", number, len(self.steps), step.verb, step.id or "")
-                run = link(step, made).execute(root=root)
+                run = link(step, made).execute(root=root, **how)
                 made[run.id if step.id is None else step.id] = run.folder
                 runs.append(run)
             elif step.id:

@@ -30,6 +30,7 @@ MOST_PARAMETERS = 2_000_000
 STAND_INS = {"vit": "timm:test_vit", "swin": "timm:test_vit", "deit": "timm:test_vit"}  # networks that timm tests with
 ANY_OTHER = "timm:test_resnet"
 HALF = "50%"
+MOST_TIMED = 2  # float models are exported for it, some seconds each
 
 
 def make_smoke(recipe: Recipe, root: Path, *, data: str | None = None) -> tuple[Recipe, list[str]]:
@@ -50,9 +51,10 @@ def make_smoke(recipe: Recipe, root: Path, *, data: str | None = None) -> tuple[
     if sides:
         changes.append("sizes: " + ", ".join(f"{side} px is {sizes[side]}" for side in sides))
     changes.append("one epoch of batches of 16; a phase, a fold, a round too")
+    changes.append("no charts but those of the report at the end")
     if recipe.expect:
         changes.append("what the recipe expects is not held")
-    small = Recipe(steps, name=f"{recipe.name}-smoke", grids=recipe.grids)
+    small = Recipe(steps, name=f"{recipe.name}-smoke", grids=recipe.grids, charts=False)
     return small, list(dict.fromkeys(changes))
 
 
@@ -114,7 +116,9 @@ def _shrink(step: Any, pictures: Path, sizes: dict[int, int], changes: list[str]
             settings["bytes"] = "60%"
             changes.append(f"quantize: {step.bytes.text} is 60% of the file")
     if isinstance(step, Bench):
-        settings |= {"rounds": 5}
+        settings |= {"rounds": 5, "parents": step.parents[:MOST_TIMED]}
+        if len(step.parents) > MOST_TIMED:
+            changes.append(f"{step.id or 'bench'}: times {MOST_TIMED} of {len(step.parents)} models")
     return type(step).model_validate(settings)
 
 

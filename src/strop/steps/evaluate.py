@@ -37,9 +37,9 @@ class Evaluate(Step):
     train_pictures: int = Field(10_000, ge=0, description="how many training pictures at most; 0 for none")
     lines: bool = Field(False, description="print precision, recall and F1 of each class, six decimals")
 
-    def execute(self, *, root: Path | str = ROOT, command: str | None = None) -> Run:
+    def execute(self, *, root: Path | str = ROOT, command: str | None = None, charts: bool = True) -> Run:
         """As every step; then, if asked, the line of each class, of a finished evaluation too."""
-        run = super().execute(root=root, command=command)
+        run = super().execute(root=root, command=command, charts=charts)
         if self.lines and launch.rank() == 0:
             from ..report.sections import class_lines
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
-from .step import MOVED, Step
+from .step import MOVED, Step, require_model
 
 
 class Export(Step):
@@ -25,14 +25,29 @@ class Export(Step):
     data: str | None = Field(None, description=MOVED)
     format: Literal["onnx"] = Field("onnx", description="onnx")
     unfinished: bool = Field(False, description="the best epoch so far of a training that is not finished")
+    checkpoint: Literal["best", "last"] = Field(
+        "best", description="of a finished training: the best epoch, or the last"
+    )
     split: Literal["val", "test"] | None = Field(None, description="pictures for the evidence (default: test, if any)")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Export:
+        if self.unfinished and self.checkpoint == "last":
+            raise ValueError("checkpoint: an unfinished training has no last epoch. Leave it out, or --unfinished.")
+        return self
 
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-export"
 
     def open_parents(self) -> dict[str, Run]:
         if not self.unfinished:
-            return super().open_parents()
+            found = super().open_parents()
+            if self.checkpoint == "last":
+                from .last import last_epoch
+
+                require_model(found["parent"], "--checkpoint last")
+                found["parent"] = last_epoch(found["parent"])
+            return found
         from pathlib import Path
 
         from .unfinished import best_so_far

@@ -92,8 +92,8 @@ class Step(Strict):
         hashes = {role: parent.model_hash() for role, parent in parents.items()}
         return runs.digest(self.verb, settings, hashes, data.fingerprint if data is not None else None)
 
-    def execute(self, *, root: Path | str = ROOT, command: str | None = None) -> Run:
-        """Run the step, resume it, or return what it made before.
+    def execute(self, *, root: Path | str = ROOT, command: str | None = None, charts: bool = True) -> Run:
+        """Run the step, resume it, or return what it made before; `charts` are drawn from its JSON afterwards.
 
         Example:
             >>> import strop
@@ -155,7 +155,8 @@ class Step(Strict):
                 raise
             run.finish(result, seconds())
             ranks.from_first(lambda: "finished")
-        self.present(run)
+        if charts:
+            self.present(run)
         return run
 
     def _place(self, root: Path, parents: dict[str, Run], data: Any) -> tuple[str, str]:
