@@ -77,6 +77,7 @@ MISTAKES = [
     ),
     ("model-and-parent", "train", "model: cnn3, parent: P", "D --model cnn3 --parent P"),
     ("neither-model-nor-parent", "train", "epochs: 3", "D --epochs 3"),
+    ("fresh-without-parent", "train", "model: cnn3, fresh: true", "D --model cnn3 --fresh"),
     ("pretrained-parent", "train", "parent: P, pretrained: true", "D --parent P --pretrained true"),
     ("share", "train", "model: cnn3, data: {source: D, validation: '5'}", "D --model cnn3 --validation 5"),
     ("input-size", "train", "model: cnn3, data: {source: D, input_size: 4}", "D --model cnn3 --input-size 4"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -12,7 +13,7 @@ from ..errors import UserError
 from ..prune.criteria import criteria
 from ..runs import Run
 from .options import TrainingOptions
-from .step import MOVED
+from .step import MOVED, ROOT
 
 KINDS = ("params", "macs", "bytes", "latency")
 BUDGETS = "params (9% or 0.96M), macs (50% or 0.46G), bytes (1MB) or latency (1.5ms)"
@@ -46,6 +47,9 @@ class Prune(TrainingOptions):
     depth_by: Literal["loss", "influence"] = Field(
         "loss", description="the block without which the validation loss is lowest, or that changes its input least"
     )
+    controls: bool = Field(
+        False, description="train the same network from scratch, and the parent as much longer, and say how they do"
+    )
     sensitivity: bool = Field(False, description="measure what each group of channels alone costs, and draw it")
     teacher: RunReference | None = Field(None, description="run that teaches the fine-tuning (default: the parent)")
     distill: part_of(distillation_losses, optional=True) = Field(
@@ -75,12 +79,22 @@ class Prune(TrainingOptions):
         """What is limited, and how much may remain; nothing where only blocks go."""
         return next(((kind, getattr(self, kind)) for kind in KINDS if getattr(self, kind) is not None), (None, None))
 
+    def execute(self, *, root: Path | str = ROOT, command: str | None = None) -> Run:
+        """As every step; then, if asked, the two controls, beside a finished run too."""
+        run = super().execute(root=root, command=command)
+        if self.controls:
+            from .controls import train_controls
+
+            train_controls(self, run)
+        return run
+
     def default_id(self, parents: dict[str, Run]) -> str:
         return f"{parents['parent'].id}-pruned"
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         super().check(parents, data)
-        asked = "--depth" if self.depth is not None else "--sensitivity" if self.sensitivity else None
+        judging = {"--depth": self.depth is not None, "--sensitivity": self.sensitivity, "--controls": self.controls}
+        asked = next((flag for flag, given in judging.items() if given), None)
         if asked and not len(data.splits["val"]):
             raise UserError(
                 asked, f"'{data.source.name}' has no validation pictures to judge by. Train with a validation share."

@@ -27,7 +27,7 @@ MOVED = "where the pictures are now, if they were moved"
 NOT_IN_KEY = {
     *("id", "out", "cache_gb", "timeout"),
     *("save_minutes", "save_epochs", "keep"),
-    *("tensorboard", "audit", "lines"),
+    *("tensorboard", "audit", "lines", "controls"),
 }
 DATA_NOT_IN_KEY = {"source", "max_unreadable", "exclude"}  # what these lead to is in the fingerprint
 

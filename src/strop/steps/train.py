@@ -15,8 +15,8 @@ from .options import DataField, TrainingOptions
 from .step import log
 
 SAME_IN_ALL_PHASES = {
-    "id", "out", "seed", "device", "data", "model", "pretrained", "normalize", "parent", "teacher", "precision",
-    "audit", "dropout", "drop_path", "virtual_ranks", "tensorboard", "crop_scale", "cache_gb",
+    "id", "out", "seed", "device", "data", "model", "pretrained", "normalize", "parent", "fresh", "teacher",
+    "precision", "audit", "dropout", "drop_path", "virtual_ranks", "tensorboard", "crop_scale", "cache_gb",
     "save_minutes", "save_epochs", "keep", "timeout", "channels_last", "compile", "phases", "rotate",
 }  # fmt: skip
 
@@ -55,6 +55,7 @@ class Train(TrainingOptions):
         "auto", description="mean and sd the weights want: auto, imagenet, half, none, data, or 0.5/0.25"
     )
     parent: RunReference | None = Field(None, description="run to go on from (fine-tuning)")
+    fresh: bool = Field(False, description="from the parent its widths and blocks only, with new weights: from scratch")
     teacher: RunReference | None = Field(None, description="run whose answers the student learns")
     lr: RateField = Field(None, description="peak learning rate, or parent*0.1 (default: 0.05 for sgd, else 0.001)")
     audit: Literal["off", "warn", "strict"] = Field(
@@ -83,6 +84,8 @@ class Train(TrainingOptions):
             raise ValueError("model: give either a model to start with or a parent run to go on from.")
         if self.distill is not None and self.teacher is None:
             raise ValueError("distill: needs a teacher. Add --teacher RUN (in a recipe, teacher: ID).")
+        if self.fresh and self.parent is None:
+            raise ValueError("fresh: is about a parent, and there is none. Add --parent RUN, or leave it out.")
         if self.parent is not None and self.pretrained:
             raise ValueError("pretrained: has no effect beside parent; the parent's weights are used. Leave one out.")
         if self.parent is not None and self.normalize != "auto":
@@ -177,6 +180,7 @@ class Train(TrainingOptions):
             facts, _ = train_once(run, model, *options, train=train, val=val, **parts)
         artifact.save(run.folder, model, builder)
         words = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
+        words = ["from scratch"] if self.fresh else words
         for piece in pieces:
             words = word_training(piece, words, distilled=teacher is not None)
         name = written_model(self.model) if self.model else parents["parent"].result["model"]["name"]

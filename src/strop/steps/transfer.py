@@ -12,6 +12,7 @@ from torch import nn
 from .. import artifact
 from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
+from ..models.fresh import fresh_tensors
 from ..models.pretrained import head_names, head_places, load_tensors
 from ..models.resizing import resize_positions
 from ..runs import Run, read_json, write_json
@@ -34,6 +35,9 @@ def start_from_parent(config: Any, run: Run, parent: Run, data: Any) -> tuple[Cl
         _try_out(net, preprocess, parent)
     else:
         net = model.net
+    if config.fresh:
+        net.load_state_dict(fresh_tensors(net.state_dict(), artifact.make(builder)))
+        log.info("  the network of '%s' with new weights", parent.id)
     _record(run, parent, data, preprocess, before)
     return Classifier(net, preprocess, data.classes), builder
 
