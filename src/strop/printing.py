@@ -15,7 +15,7 @@ log = logging.getLogger("strop")
 
 def print_result(verb: str, made: Any, *, as_json: bool) -> int:
     """Print what the step of this verb made; returns the exit code."""
-    printers = {"predict": _print_predictions, "audit": _print_audit, "info": _print_info}
+    printers = {"bench": _print_bench, "predict": _print_predictions, "audit": _print_audit, "info": _print_info}
     return printers.get(verb, _print_run)(made, as_json=as_json) or DONE
 
 
@@ -56,11 +56,6 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         model = result["model"]
         counts = f"{model['parameters']:,} parameters, {model['macs']:,} MACs"
         log.info("  %s, %s bytes in %s", counts, f"{model['bytes']:,}", model["file"])
-    for row in result.get("bench", []):
-        latency, many = row["latency_ms"], row["images_per_second"]
-        log.info("  %s", row["id"])
-        batch = f"{many['value']:,.0f} images/s at batch {many['batch']}"
-        log.info("    %.3f ms at batch 1 (p95 %.3f), %s", latency["p50"], latency["p95"], batch)
     if (run.folder / "report.html").is_file():
         log.info("  %s", run.folder / "report.html")
 
@@ -70,6 +65,18 @@ def _print_columns(measured: list[dict]) -> None:
 
     if len(measured) > 1:
         log.info("\n%s\n", indent(side_by_side(measured), "  "))
+
+
+def _print_bench(run: Any, *, as_json: bool) -> None:
+    _print_run(run, as_json=as_json)
+    if as_json:
+        return
+    from .report import speed
+    from .report.table import table
+
+    show(table([], speed.notes(run.result), speed.columns(run.result)))
+    for title, columns in speed.profiles(run.result):
+        show("", title, table([], [], columns))
 
 
 def _print_predictions(rows: list[dict], *, as_json: bool) -> None:

@@ -3,9 +3,11 @@
 import statistics
 import time
 
+import numpy as np
 import pytest
 
-from strop.measure.bench import THROUGHPUT_BATCH, bench, noise
+from strop.measure.bench import THROUGHPUT_BATCH, bench, best_batches, noise
+from strop.measure.rounds import ratio
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_medians_and_percentiles(clock):
         warmup=2,
     )["a"]
     # The 95th of 100 parts of 1, 2, 3, 4, 5 ms lies 0.8 of the way from the fourth to the fifth.
-    assert found["latency_ms"] == {"p50": 3.0, "p95": 4.8, "n": 5}
+    assert found["latency_ms"] == {"p50": 3.0, "p95": 4.8, "n": 5, "drift": 1.0}
     assert found["images_per_second"] == {"batch": 64, "n": 3, "value": 64 / 0.4}
 
 
@@ -69,4 +71,71 @@ def test_a_slow_phase_hits_all_alike(clock):
 def test_noise(spreads, quiet):
     """The median over models of p95 / p50; one restless row does not make a restless machine; quiet below 1.5."""
     rows = {str(n): {"latency_ms": {"p50": 2.0, "p95": 2.0 * spread}} for n, spread in enumerate(spreads)}
-    assert noise(rows) == {"p95_over_p50": pytest.approx(statistics.median(spreads), abs=1e-3), "quiet": quiet}
+    assert noise(rows) == {
+        "p95_over_p50": pytest.approx(statistics.median(spreads), abs=1e-3), "drift": 1.0, "quiet": quiet,
+    }  # fmt: skip
+
+
+def test_a_machine_that_slows_down_is_not_quiet(clock):
+    """No round stands out, p95 is p50; but from the first block of rounds to the last the median doubles."""
+    durations = [0.001] * 20 + [0.002] * 21
+    found = bench(
+        {"a": make(clock, [], "a", durations + [0.1] * 3)}, {"a": int}, rounds=41, throughput_rounds=2, warmup=0
+    )
+    assert found["a"]["latency_ms"]["drift"] == 2.0
+    about = noise(found)
+    assert about["p95_over_p50"] == 1.0 and about["drift"] == 2.0 and not about["quiet"]
+
+
+def test_a_steady_machine_is_quiet(clock):
+    """The same scatter from beginning to end: every block has the same median."""
+    durations = [0.0010, 0.0011, 0.0010, 0.0012, 0.0011] * 8
+    found = bench(
+        {"a": make(clock, [], "a", durations + [0.1] * 3)}, {"a": int}, rounds=40, throughput_rounds=2, warmup=0
+    )
+    assert found["a"]["latency_ms"]["drift"] == 1.0 and noise(found)["quiet"]
+
+
+def test_ratios_hold_through_a_slow_phase(clock):
+    """b takes twice as long as a in each round, whatever the machine does: exactly 2, and half the pictures."""
+    durations = [0.001 * (1 + (number > 10) + number % 3) for number in range(40)]
+    models = {"a": make(clock, [], "a", durations), "b": make(clock, [], "b", [2 * d for d in durations])}
+    rows = bench(models, dict.fromkeys(models, lambda count: count), rounds=30, throughput_rounds=8, warmup=1)
+    ratio = rows["b"]["ratio"]
+    assert ratio["latency"] == pytest.approx(2) and ratio["latency_interval"] == pytest.approx([2, 2])
+    assert ratio["images_per_second"] == pytest.approx(0.5) and ratio["to"] == "a"
+    assert rows["a"]["ratio"]["latency_interval"] == [1, 1]
+
+
+def test_the_interval_of_a_ratio_covers_it():
+    """Two lists of the same distribution, 60 rounds, slow phases of ten rounds: 1 is inside in 88 of 100 or more."""
+    chance, inside = np.random.default_rng(1), 0
+    for number in range(100):
+        phase = np.repeat(chance.gamma(20, 0.05, size=6), 10)
+        low, high = ratio(*(phase * chance.gamma(50, 0.02, size=60) for _ in "ab"), seed=number)[1:]
+        inside += low <= 1 <= high
+    assert inside >= 88
+
+
+def test_the_best_batch_is_a_power_of_two_for_each_model(clock):
+    """a: 1 ms and 1 ms a picture, the largest is best; b: beyond 8 pictures each costs four times as much."""
+
+    def model(cost):
+        def run(count):
+            clock.now += cost(count)
+
+        return run
+
+    costs = {
+        "a": lambda count: 0.001 + 0.001 * count,
+        "b": lambda count: 0.01 + 0.001 * count * (4 if count > 8 else 1),
+    }
+    models = {name: model(cost) for name, cost in costs.items()}
+    found = best_batches(models, dict.fromkeys(models, lambda count: count), most=64)
+    assert found == {"a": 64, "b": 8}
+    rows = bench(models, dict.fromkeys(models, lambda count: count), rounds=5, throughput_rounds=4, batch=None)
+    assert rows["b"]["images_per_second"] == {"batch": 8, "n": 4, "value": round(8 / 0.018, 1)}
+
+
+def test_one_model_has_no_ratio(clock):
+    assert "ratio" not in bench({"a": make(clock, [], "a", [1.0] * 99)}, {"a": int}, rounds=5, throughput_rounds=2)["a"]

@@ -279,6 +279,32 @@ def test_pipeline_bench(pipeline, read):
         assert 0 < row["latency_ms"]["p50"] <= row["latency_ms"]["p95"]
 
 
+def test_pipeline_bench_describes_fresh_processes_and_the_machine(pipeline, read):
+    """Cold start holds its parts; a process that loads a file takes less memory than torch would; threads are named."""
+    result = read(pipeline.run("bench"), "result.json")
+    for row in result["bench"]:
+        start = row["cold_start"]
+        assert start["ms"] > start["runtime_ms"] + start["load_ms"] + start["first_ms"] > 0
+        assert 10e6 < row["peak_memory_bytes"] < 250e6
+        assert row["ratio"]["to"] == result["bench"][0]["id"] and row["latency_ms"]["drift"] >= 1
+    assert result["machine"]["threads"] == 1 and result["machine"]["versions"]["onnxruntime"]
+    assert result["bench"][0]["ratio"]["latency_interval"] == [1, 1]
+
+
+def test_pipeline_bench_in_two_runtimes(pipeline, strop_in, read):
+    """torch stands beside ONNX Runtime for the float run, which an ONNX file can't; the profile names its layers."""
+    words = ["--runtime", "onnxruntime,torch", "--rounds", 5, "--batch", 4, "--profile", 3, "--cold-starts", 0]
+    outcome = strop_in(pipeline.folder, "bench", "runs/student", *words, "--out", "two-runtimes")
+    assert outcome.code == 0, outcome.err
+    rows = read(pipeline.folder / "two-runtimes", "result.json")["bench"]
+    assert [row["runtime"] for row in rows] == ["onnxruntime", "torch"]
+    assert {row["ratio"]["runtime"] for row in rows} == {"onnxruntime"} and "cold_start" not in rows[0]
+    assert 1 <= len(rows[0]["profile"]) <= 3 and "profile" not in rows[1]
+    assert "slowest nodes" in outcome.out and max(map(len, outcome.out.splitlines())) <= 80
+    refused = strop_in(pipeline.folder, "bench", "runs/student-export", "--runtime", "torch")
+    assert refused.code == 2 and "is an ONNX file" in refused.err
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_pipeline_same_command_is_skipped(pipeline, strop_in, name):
     """The same command again says that it is done, and touches no file."""

@@ -16,16 +16,19 @@ class OnnxModel:
     Args:
         path: the file; its one input is called with (B, C, H, W).
         threads: 1 for latencies that can be compared, 0 for all cores.
+        profile: what the names of the runtime's profiles begin with; see `end_profile`.
     Raises:
         UserError: the runtime can't read the file.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0):
+    def __init__(self, path: Path, *, threads: int = 0, profile: Path | None = None):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if profile is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(profile)
         try:
             # A graph can point at other files. An empty folder to look in, and bytes instead of a path:
             # there is nothing that it can read.
@@ -48,3 +51,7 @@ class OnnxModel:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self.input.name: images})[0]
+
+    def end_profile(self) -> Path:
+        """The JSON file of what was profiled until now."""
+        return Path(self._session.end_profiling())

@@ -9,62 +9,86 @@ from typing import Any
 
 import numpy as np
 
+from .rounds import INTERVAL_METHOD, drift, ratio
+
 LATENCY_BATCH, THROUGHPUT_BATCH = 1, 64
 QUIET = 1.5
+STEADY = 1.25
+MOST_BATCH, LONGEST = 256, 2.0
+
+Models = Mapping[str, Callable[[Any], Any]]
+Inputs = Mapping[str, Callable[[int], Any]]
 
 
 def bench(
-    models: Mapping[str, Callable[[Any], Any]],
-    inputs: Mapping[str, Callable[[int], Any]],
+    models: Models,
+    inputs: Inputs,
     *,
     rounds: int = 200,
     throughput_rounds: int = 12,
     warmup: int = 5,
+    batch: int | None = THROUGHPUT_BATCH,
 ) -> dict[str, dict]:
     """Time every model in turn, A B C A B C ..., so that a drift of the machine hits all alike.
 
     Args:
         models: name to a callable that takes a batch.
         inputs: name to a function that makes a batch of a given size.
-        rounds: timed calls at batch 1; `throughput_rounds` at batch 64.
+        rounds: timed calls at batch 1; `throughput_rounds` at `batch`.
+        batch: pictures of a call for the throughput; None tries powers of two for each model.
     Returns:
-        for each name {"latency_ms": {"p50", "p95", "n"}, "images_per_second": {"batch", "value", "n"}}.
+        for each name {"latency_ms": {"p50", "p95", "n", "drift"}, "images_per_second": {"batch", "value", "n"}} and,
+        where there are several, "ratio" to the first of them with intervals.
     """
-    single = latencies(models, inputs, rounds=rounds, warmup=warmup)
-    many = _interleave(models, {name: make(THROUGHPUT_BATCH) for name, make in inputs.items()}, throughput_rounds, 1)
-    return {
-        name: {
-            "latency_ms": single[name],
+    single = _interleave(models, _batches(inputs, LATENCY_BATCH), rounds, warmup)
+    sizes = best_batches(models, inputs) if batch is None else dict.fromkeys(models, batch)
+    many = _interleave(models, {name: make(sizes[name]) for name, make in inputs.items()}, throughput_rounds, 1)
+    first = next(iter(models))
+    found = {}
+    for name in models:
+        found[name] = {
+            "latency_ms": _latency(single[name]),
             "images_per_second": {
-                "batch": THROUGHPUT_BATCH,
+                "batch": sizes[name],
                 "n": throughput_rounds,
-                "value": round(THROUGHPUT_BATCH / statistics.median(many[name]), 1),
+                "value": round(sizes[name] / statistics.median(many[name]), 1),
             },
         }
-        for name in models
-    }
+        if len(models) > 1:
+            slower, *bounds = ratio(single[name], single[first])
+            each = {other: np.asarray(many[other]) / sizes[other] for other in (first, name)}
+            faster, *of_many = ratio(each[first], each[name])
+            found[name]["ratio"] = {
+                "to": first,
+                "latency": round(slower, 4),
+                "latency_interval": [round(bound, 4) for bound in bounds],
+                "images_per_second": round(faster, 4),
+                "images_per_second_interval": [round(bound, 4) for bound in of_many],
+                "interval_method": INTERVAL_METHOD,
+            }
+    return found
 
 
-def latencies(
-    models: Mapping[str, Callable[[Any], Any]],
-    inputs: Mapping[str, Callable[[int], Any]],
-    *,
-    rounds: int = 200,
-    warmup: int = 5,
-) -> dict[str, dict]:
-    """The first half of `bench`: for each name {"p50", "p95", "n"} in milliseconds at batch 1."""
-    times = _interleave(models, {name: make(LATENCY_BATCH) for name, make in inputs.items()}, rounds, warmup)
+def latencies(models: Models, inputs: Inputs, *, rounds: int = 200, warmup: int = 5) -> dict[str, dict]:
+    """The first half of `bench`: for each name {"p50", "p95", "n", "drift"}, milliseconds at batch 1."""
+    times = _interleave(models, _batches(inputs, LATENCY_BATCH), rounds, warmup)
+    return {name: _latency(seconds) for name, seconds in times.items()}
+
+
+def _latency(seconds: list[float]) -> dict[str, float]:
     return {
-        name: {
-            "p50": round(1e3 * statistics.median(seconds), 4),
-            "p95": round(1e3 * float(np.percentile(seconds, 95)), 4),
-            "n": rounds,
-        }
-        for name, seconds in times.items()
+        "p50": round(1e3 * statistics.median(seconds), 4),
+        "p95": round(1e3 * float(np.percentile(seconds, 95)), 4),
+        "n": len(seconds),
+        "drift": round(drift(seconds), 3),
     }
 
 
-def _interleave(models, batches, rounds: int, warmup: int) -> dict[str, list[float]]:
+def _batches(inputs: Inputs, size: int) -> dict[str, Any]:
+    return {name: make(size) for name, make in inputs.items()}
+
+
+def _interleave(models: Models, batches: Mapping[str, Any], rounds: int, warmup: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in models}
     for number in range(-warmup, rounds):
         for name, model in models.items():
@@ -75,7 +99,34 @@ def _interleave(models, batches, rounds: int, warmup: int) -> dict[str, list[flo
     return times
 
 
+def best_batches(models: Models, inputs: Inputs, *, most: int = MOST_BATCH, rounds: int = 3) -> dict[str, int]:
+    """For each model the power of two, from 1 to `most`, with the most pictures a second; all take turns at each size.
+
+    A model is not tried at larger sizes once a call takes `LONGEST` seconds, or two sizes in a row were no better.
+    """
+    best = dict.fromkeys(models, (0.0, 1))
+    trying, size = dict(models), 1
+    while trying and size <= most:
+        times = _interleave(trying, {name: inputs[name](size) for name in trying}, rounds, 1)
+        for name, seconds in times.items():
+            took = statistics.median(seconds)
+            best[name] = max(best[name], (size / took, size))
+            if took > LONGEST or size >= 4 * best[name][1]:
+                del trying[name]
+        size *= 2
+    return {name: size for name, (_, size) in best.items()}
+
+
 def noise(rows: Mapping[str, dict]) -> dict:
-    """How restless the machine was: the median over models of p95 / p50, quiet below 1.5."""
-    spread = statistics.median(row["latency_ms"]["p95"] / row["latency_ms"]["p50"] for row in rows.values())
-    return {"p95_over_p50": round(spread, 3), "quiet": spread < QUIET}
+    """How restless the machine was: medians over the models of p95 / p50 (within) and of the drift between rounds.
+
+    Quiet below 1.5 and 1.25: beyond it another bench of the same files gives other digits.
+    """
+    latency = [row["latency_ms"] for row in rows.values()]
+    spread = statistics.median(each["p95"] / each["p50"] for each in latency)
+    moved = statistics.median(each.get("drift", 1.0) for each in latency)
+    return {
+        "p95_over_p50": round(spread, 3),
+        "drift": round(moved, 3),
+        "quiet": spread < QUIET and moved < STEADY,
+    }

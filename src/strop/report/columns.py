@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError, suggest
 from .fronts import marks
-from .numbers import DASH, clock, decimals_for, percent, significant, size
+from .numbers import DASH, clock, decimals_for, percent, rough, significant, size
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -52,7 +52,6 @@ FIGURES = {
     "nll": Figure("NLL", "", lambda row: row.figure("loss")),
     "brier": Figure("Brier", "", lambda row: row.figure("brier")),
     "ece": Figure("ECE", "", lambda row: row.figure("ece")),
-    "p95": Figure("latency p95", "ms", lambda row: row.p95),
     "kimages/s": Figure("throughput", "K/s", lambda row: row.images_per_second, 1e3, "high"),
     "cold-start": Figure("cold start", "ms", lambda row: row.timed("cold_start", "ms")),
     "memory": Figure("memory", "MB", lambda row: row.timed("peak_memory_bytes"), 1e6),
@@ -155,19 +154,25 @@ def _accuracy(rows: Sequence[Row], decimals: int | None) -> Column:
 
 
 def _latency(rows: Sequence[Row], decimals: int | None) -> Column:
-    """Of a bench on a machine that was not quiet, one digit and a ~: more would mean nothing."""
     values = [row.p50 for row in rows]
-    cells = [
-        _shown(row.p50, decimals) if row.is_quiet or row.p50 is None else f"~{significant(row.p50, 1)}" for row in rows
-    ]
-    return Column("latency p50", "ms", cells, values=values, best="low")
+    return Column("latency p50", "ms", _times(rows, values, decimals), values=values, best="low")
+
+
+def _p95(rows: Sequence[Row], decimals: int | None) -> Column:
+    values = [row.p95 for row in rows]
+    return Column("latency p95", "ms", _times(rows, values, decimals), values=values, best="low")
+
+
+def _times(rows: Sequence[Row], values: Sequence[float | None], decimals: int | None) -> list[str]:
+    """Of a bench on a machine that was not quiet, one digit and a ~: more would mean nothing."""
+    return [_shown(value, decimals) if row.is_quiet else rough(value) for row, value in zip(rows, values, strict=True)]
 
 
 def _throughput(rows: Sequence[Row], decimals: int | None) -> Column:
     batches = {row.latency["images_per_second"].get("batch") for row in rows if row.images_per_second is not None}
     unit = f"batch {batches.pop()}" if len(batches) == 1 else "best batch" if batches else "batch 64"
     values = [row.images_per_second for row in rows]
-    return Column("images/s", unit, [_shown(value, decimals) for value in values], values=values, best="high")
+    return Column("images/s", unit, _times(rows, values, decimals), values=values, best="high")
 
 
 def _ratio(rows: Sequence[Row], decimals: int | None) -> Column:
@@ -214,6 +219,7 @@ COLUMNS: dict[str, Callable[[Sequence[Row], int | None], Column]] = {
     "input": _input,
     "accuracy": _accuracy,
     "latency": _latency,
+    "p95": _p95,
     "images/s": _throughput,
     "ratio": _ratio,
     "time": _time,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runs import digest, parse_json
 from .folders import MODEL_VERBS, Folder, Unusable, read_folder
+from .verdict import names
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -112,7 +113,7 @@ def _unlike(
     if len(groups) < 2:
         return []
     ordered = sorted(groups.values(), key=lambda members: -len(members))
-    parts = [f"{name(members[0][1])} for {_names([row.id for row, _ in members])}" for members in ordered]
+    parts = [f"{name(members[0][1])} for {names([row.id for row, _ in members])}" for members in ordered]
     return [words.format("; ".join(parts))]
 
 
@@ -126,9 +127,3 @@ def _name_split(about: dict[str, Any]) -> str:
 
 def _name_budget(chain: tuple[int, ...]) -> str:
     return f"{' + '.join(map(str, chain))} epoch{'s' if sum(chain) != 1 else ''}"
-
-
-def _names(ids: Sequence[str], show: int = 6) -> str:
-    more = [f"{len(ids) - show} more"] if len(ids) > show + 1 else []
-    *most, last = [*ids[:show], *more] if more else ids
-    return f"{', '.join(most)} and {last}" if most else last

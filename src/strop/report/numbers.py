@@ -81,3 +81,15 @@ def clock(seconds: float | None) -> str:
         return DASH
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def rough(value: float | None) -> str:
+    """One digit, for figures of which the others mean nothing.
+
+    >>> rough(0.0257), rough(12678)
+    ('~0.03', '~10,000')
+    """
+    if not value:
+        return DASH if value is None else "0"
+    rounded = round(value, -math.floor(math.log10(abs(value))))
+    return f"~{rounded:,.{max(0, -math.floor(math.log10(abs(rounded))))}f}"

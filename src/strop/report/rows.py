@@ -249,9 +249,11 @@ def _add_latency(rows: list[Row], benches: list[Folder]) -> tuple[list[Row], lis
     best = max(benches, key=count, default=None)
     if best is None or count(best)[0] == 0:
         return rows, notes.about_bench(rows, None)
-    timed = {entry["hash"]: entry for entry in best.result["bench"]}
+    entries = best.result["bench"]
+    timed = {entry["hash"]: entry for entry in entries if entry.get("runtime") == entries[0].get("runtime")}
+    about = {"bench": best.record["id"], "quiet": (best.result.get("noise") or {}).get("quiet")}
     timed_rows = []
     for row in rows:
         found = next((timed[hash] for hash in (row.hash, *sorted(row.hashes)) if hash in timed), None)
-        timed_rows.append(replace(row, latency={**found, "bench": best.record["id"]} if found else None))
+        timed_rows.append(replace(row, latency={**found, **about} if found else None))
     return timed_rows, notes.about_bench(timed_rows, best)

@@ -4,21 +4,60 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from .. import runs
 from ..config import RunReference
-from ..errors import UserError
+from ..errors import UserError, suggest
 from ..runs import Run
+from .runtimes import RUNTIMES, check_runtime, onnx_file, open_runtime, random_batch
 from .step import Step, log
+
+
+def read_runtimes(value: Any) -> Any:
+    """Names with commas or as a list, each once."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names or len(set(map(str, names))) < len(names):
+        raise ValueError(f"{value!r} is not readable. Write runtimes with commas: onnxruntime,torch.")
+    names = tuple(str(name).strip() for name in names)
+    for name in names:
+        if name not in RUNTIMES:
+            raise ValueError(f"'{name}' is not a runtime. {suggest(name, RUNTIMES)}")
+    return names
+
+
+def read_batch(value: Any) -> Any:
+    """A number, or None for "auto"."""
+    if value == "auto":
+        return None
+    if isinstance(value, str) and not value.isdigit():
+        raise ValueError(f"'{value}' is not a batch. Write a number such as 64, or auto.")
+    return value
+
+
+class Entry(NamedTuple):
+    """A model in a runtime: a row of the bench."""
+
+    name: str
+    runtime: str
+    run: Run
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} ({self.runtime})"
+
+    def path(self, scratch: Path) -> str:
+        """What a fresh process loads."""
+        return str(onnx_file(self.run, scratch) if self.runtime == "onnxruntime" else self.run.folder)
 
 
 class Bench(Step):
     """Time runs and exports in turn, so that their latencies can stand in one table.
 
-    Float runs are exported to ONNX for it: all rows are timed in the same runtime.
+    Float runs are exported to ONNX for it: all rows are timed in the same runtime, or in several beside each other.
+    The ratio of each row to the first has an interval; cold start and memory are those of fresh processes.
 
     Example: strop bench runs/resnet18 runs/resnet18-pruned
     """
@@ -30,9 +69,17 @@ class Bench(Step):
     parents: Annotated[
         list[RunReference], BeforeValidator(lambda value: list(value) if isinstance(value, list | tuple) else [value])
     ] = Field(min_length=1, description="runs or exports to time")
+    runtime: Annotated[tuple[str, ...], BeforeValidator(read_runtimes), PlainSerializer(",".join)] = Field(
+        ("onnxruntime",), description="onnxruntime (default), torch, torch-compiled, cuda; several with commas"
+    )
     threads: int = Field(1, ge=1, le=256, description="threads of the runtime")
     again: bool = Field(False, description="time once more, beside an earlier bench of the same files")
     rounds: int = Field(200, ge=5, le=100_000, description="timed calls at batch 1")
+    batch: Annotated[int | None, BeforeValidator(read_batch), PlainSerializer(lambda batch: batch or "auto")] = Field(
+        64, ge=1, le=4096, description="pictures of a call for images/s, or auto: the best power of two of each model"
+    )
+    cold_starts: int = Field(3, ge=0, le=100, description="fresh processes for cold start and memory; 0 for none")
+    profile: int | None = Field(None, ge=1, le=1000, description="the N slowest nodes of each file (ONNX Runtime)")
 
     def key(self, parents: dict[str, Run], data: Any) -> str:
         key = super().key(parents, data)
@@ -54,60 +101,60 @@ class Bench(Step):
     def open_data(self, parents: dict[str, Run]) -> None:
         return None
 
+    def check(self, parents: dict[str, Run], data: Any) -> None:
+        for runtime in self.runtime:
+            for parent in parents.values():
+                check_runtime(runtime, parent)
+
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         import tempfile
 
         from ..measure.bench import bench, noise
+        from ..measure.machine import describe_machine
 
+        machine = describe_machine(self.threads)  # its load before this adds to it
         with tempfile.TemporaryDirectory() as scratch:
-            sessions = {name: open_session(parent, Path(scratch), self.threads) for name, parent in parents.items()}
-        inputs = {
-            name: (lambda count, session=session: random_batch(session, count)) for name, session in sessions.items()
-        }
-        rows = bench(sessions, inputs, rounds=self.rounds)
+            entries = [Entry(name, runtime, parents[name]) for runtime in self.runtime for name in parents]
+            models = {entry.key: open_runtime(*entry[1:], Path(scratch), self.threads) for entry in entries}
+            inputs = {key: (lambda count, model=model: random_batch(model, count)) for key, model in models.items()}
+            rows = bench(models, inputs, rounds=self.rounds, batch=self.batch)
+            more = self._more(entries, models, inputs, rows, Path(scratch))
         restless = noise(rows)
         if not restless["quiet"]:
-            log.warning(
-                "the machine is not quiet (p95 is %.1f times p50): read ratios, not digits", restless["p95_over_p50"]
-            )
-        return {
-            "bench": [
-                {
-                    "id": name,
-                    "hash": parents[name].model_hash(),
-                    "runtime": "onnxruntime",
-                    "threads": self.threads,
-                    **row,
-                }
-                for name, row in rows.items()
-            ],
-            "noise": restless,
-        }
+            log.warning("%s: the machine was not quiet: only ratios mean something", run.id)
+        first = entries[0]
+        found = []
+        for entry in entries:
+            row = rows[entry.key]
+            if "ratio" in row:
+                row["ratio"] |= {"to": first.name, "runtime": first.runtime}
+            about = {"id": entry.name, "hash": entry.run.model_hash(), "runtime": entry.runtime}
+            found.append(about | {"threads": self.threads} | row | more[entry.key])
+        return {"bench": found, "noise": restless, "machine": machine}
+
+    def _more(self, entries: list[Entry], models: dict, inputs: dict, rows: dict, scratch: Path) -> dict[str, dict]:
+        """What is measured besides times: cold start and memory, energy, the profile."""
+        from ..measure.energy import energy, find_meter
+        from .fresh import cold_starts
+        from .profiling import profile
+
+        more: dict[str, dict] = {entry.key: {} for entry in entries}
+        if self.cold_starts:
+            commands = {entry.key: (entry.runtime, entry.path(scratch), str(self.threads)) for entry in entries}
+            for key, started in cold_starts(commands, self.cold_starts).items():
+                more[key] |= started
+        meter = find_meter()
+        if meter is not None:
+            sizes = {key: row["images_per_second"]["batch"] for key, row in rows.items()}
+            batches = {key: inputs[key](size) for key, size in sizes.items()}
+            for key, used in energy(models, batches, sizes, meter).items():
+                more[key]["energy"] = used
+        if self.profile:
+            for entry in entries:
+                if entry.runtime == "onnxruntime":
+                    file = Path(entry.path(scratch))
+                    more[entry.key]["profile"] = profile(file, self.threads, self.profile, scratch)
+        return more
 
     def present(self, run: Run) -> None:
         """Latencies alone are no picture; they stand in the table of what was timed."""
-
-
-def open_session(run: Run, scratch: Path, threads: int) -> Any:
-    """An ONNX session of what the run holds; a float model is exported first."""
-    from .. import artifact
-    from ..deploy.onnx import export_float
-    from ..deploy.runtime import OnnxModel
-
-    path = run.model_file
-    if path.suffix != ".onnx":
-        model = artifact.load(run)
-        path = scratch / f"{run.id}.onnx"
-        export_float(model.net, model.preprocess.shape, path)
-    return OnnxModel(path, threads=threads)
-
-
-def random_batch(session: Any, count: int) -> Any:
-    """Pixels (or normalised floats) of no meaning; the time does not depend on them."""
-    import numpy as np
-
-    generator = np.random.default_rng(0)
-    shape = (count, *session.shape)
-    if session.dtype == np.uint8:
-        return generator.integers(0, 256, shape, dtype=np.uint8)
-    return generator.standard_normal(shape, dtype=np.float32)

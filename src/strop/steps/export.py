@@ -80,9 +80,9 @@ class Export(Step):
         from ..deploy.folder import write_deployment
         from ..deploy.onnx import export_float, merge_preprocessing
         from ..measure.bench import bench
-        from .bench import open_session, random_batch
         from .looks import count_look
         from .results import describe_file, measured
+        from .runtimes import open_session, random_batch
         from .subjects import open_subject, write_description
 
         parent = parents["parent"]

@@ -1,0 +1,98 @@
+"""What can run a model for `strop bench`: runtimes by name; each gives a callable that takes a batch and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+from ..runs import Run
+
+if TYPE_CHECKING:
+    from ..models.classifier import Classifier
+
+RUNTIMES = ("onnxruntime", "torch", "torch-compiled", "cuda")
+NEEDS_TORCH = RUNTIMES[1:]
+
+
+def check_runtime(runtime: str, run: Run) -> None:
+    """Refuse, before anything is timed, a model that the runtime can't run, and a runtime that is not here."""
+    if runtime in NEEDS_TORCH and run.model_file.suffix == ".onnx":
+        raise UserError(
+            f"--runtime {runtime}", f"'{run.id}' is an ONNX file. Give the train or prune run that it was made from."
+        )
+    if runtime == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("--runtime cuda", "torch sees no GPU here. Leave it out.")
+
+
+def open_runtime(runtime: str, run: Run, scratch: Path, threads: int) -> Any:
+    """The model in a runtime: call it with a batch; `shape` (C, H, W) and `dtype` say of what.
+
+    Args:
+        scratch: an empty folder, for the ONNX file of a float run.
+    """
+    if runtime == "onnxruntime":
+        return open_session(run, scratch, threads)
+    from .. import artifact
+
+    return _InTorch(artifact.load(run), runtime, threads)
+
+
+def onnx_file(run: Run, scratch: Path) -> Path:
+    """The ONNX file of what the run holds; a float model is exported into `scratch`."""
+    path = run.model_file
+    if path.suffix == ".onnx":
+        return path
+    exported = scratch / f"{run.model_hash().removeprefix('sha256:')}.onnx"
+    if not exported.exists():
+        from .. import artifact
+        from ..deploy.onnx import export_float
+
+        model = artifact.load(run)
+        export_float(model.net, model.preprocess.shape, exported)
+    return exported
+
+
+def open_session(run: Run, scratch: Path, threads: int) -> Any:
+    """An ONNX session of what the run holds."""
+    from ..deploy.runtime import OnnxModel
+
+    return OnnxModel(onnx_file(run, scratch), threads=threads)
+
+
+class _InTorch:
+    """A float network as torch runs it, on normalised floats as the ONNX file gets them, on the CPU or a GPU.
+
+    On a GPU a call copies the batch there and the answer back: that is what a caller waits for.
+    """
+
+    def __init__(self, model: Classifier, runtime: str, threads: int):
+        import numpy as np
+        import torch
+
+        torch.set_num_threads(threads)
+        self.shape, self.dtype = model.preprocess.shape, np.float32
+        self._device = "cuda" if runtime == "cuda" else "cpu"
+        self._net = model.net.eval().to(self._device)
+        if runtime == "torch-compiled":
+            self._net = torch.compile(self._net)
+
+    def __call__(self, images: Any) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            return self._net(torch.from_numpy(images).to(self._device)).cpu()
+
+
+def random_batch(session: Any, count: int) -> Any:
+    """Pixels (or normalised floats) of no meaning; the time does not depend on them."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    shape = (count, *session.shape)
+    if session.dtype == np.uint8:
+        return generator.integers(0, 256, shape, dtype=np.uint8)
+    return generator.standard_normal(shape, dtype=np.float32)
