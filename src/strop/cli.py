@@ -14,7 +14,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from . import __version__
-from .comparing import compare, print_table, run_folders
+from .comparing import compare, diff, print_table, run_folders
 from .errors import (
     DONE,
     FAILED,
@@ -109,6 +109,7 @@ for _verb in VERBS:
 
 
 app.command(compare)
+app.command(diff)
 
 
 @app.command

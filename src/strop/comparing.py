@@ -157,3 +157,44 @@ def run_folders(names: tuple[str, ...]) -> list[Path]:
     if missing or not folders:
         raise UserError("runs", *(missing or ["no run folders given. Write for example runs/*"]))
     return folders
+
+
+def diff(a: str, b: str, *, json: JsonFlag = False) -> int:
+    """Say how two runs differ: config, data, code, results; and whether their predictions tell them apart.
+
+    Example: strop diff runs/student runs/rival
+
+    Parameters
+    ----------
+    a, b
+        Run folders of any verb.
+    """
+    from json import dumps
+
+    from .report import difference
+
+    found = difference.compare_runs(a, b)
+    said = difference.verdict(a, b)
+    if json:
+        print(dumps(found | {"notes": said}, ensure_ascii=False, allow_nan=False))
+        return DONE
+    _print_diff(found, said)
+    return DONE
+
+
+def _print_diff(found: dict, said: list[str]) -> None:
+    from rich.text import Text
+
+    from .report import difference
+    from .report.table import note, table
+
+    first, second = (found[side] for side in "ab")
+    names = [about["id"] if first["id"] != second["id"] else about["path"] for about in (first, second)]
+    for group in ("config", "data", "code", "result"):
+        same = found["same"][group]
+        if found[group]:
+            title = f"{group} ({same} more {'is' if same == 1 else 'are'} the same)"
+            show("", Text(title, style="bold"), table([], [], difference.columns(found[group], *names)))
+        else:
+            show("", Text(f"{group}: the same ({same})" if same else f"{group}: neither run says", style="bold"))
+    show(*(note(text, first=number == 0) for number, text in enumerate(said)))

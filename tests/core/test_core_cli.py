@@ -215,6 +215,7 @@ NO_TORCH = [
     ["models", "resnet18"],
     ["compare", "a", "b"],
     ["compare", "a", "b", "--json"],
+    ["diff", "a", "b"],
     ["report", "a", "b"],
     ["train", "fashion-mini", "--model", "resnet81", "--epoch", "3"],
     ["train", "missing", "--model", "cnn3"],
@@ -242,7 +243,7 @@ def test_no_torch_before_work(python, make_run, here, words):
     )
     code, loaded = json.loads(said.splitlines()[-1])
     assert loaded == []
-    refusal = words[0] not in ("models", "compare", "report") and "--help" not in words
+    refusal = words[0] not in ("models", "compare", "diff", "report") and "--help" not in words
     assert code in ((2,) if refusal else (0, None))
 
 
