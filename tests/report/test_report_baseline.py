@@ -103,3 +103,18 @@ def test_a_baseline_that_can_not_be_one_is_refused(judged, folders):
     assert find(rows, str(folders.root / "student")) is rows[0]
     with pytest.raises(UserError, match="nothing was measured on it. Write: strop evaluate"):
         compare_with(rows, rows[1])
+
+
+def test_each_entry_of_an_evaluation_has_its_own_file(judged, folders):
+    """An evaluation of test and validation names a file for each; other folders that a name holds are not followed."""
+    paths = [judged("base", range(40)), judged("other", range(100, 110))]
+    for name in ("base", "other"):
+        look = folders.root / f"{name}-on-test"
+        result = json.loads((look / "result.json").read_text())
+        named = {"predictions": "../../elsewhere/predictions-first.parquet"}
+        result["measured"] = [result["measured"][0] | {"split": "val", "accuracy": 0.5}, result["measured"][0] | named]
+        (look / "result.json").write_text(json.dumps(result))
+        (look / "predictions.parquet").rename(look / "predictions-first.parquet")
+    rows, _ = collect(paths)
+    assert rows[0].predictions == folders.root / "base-on-test" / "predictions-first.parquet"
+    assert compare_with(rows, rows[0])[0][1].against.verdict == "better"

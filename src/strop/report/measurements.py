@@ -53,10 +53,15 @@ def evaluated(folders: Iterable[Folder], model_hash: str, hashes: Iterable[str])
     found = []
     for folder in folders:
         if folder.parent_hash in hashes:
-            file = folder.path / "predictions.parquet"
             for figures in folder.result.get("measured") or []:
-                found.append(Entry(figures, folder.parent_hash == model_hash, file if file.is_file() else None))
+                found.append(Entry(figures, folder.parent_hash == model_hash, _predictions(folder, figures)))
     return found
+
+
+def _predictions(folder: Folder, figures: dict[str, Any]) -> Path | None:
+    """The file that the entry names, in the folder itself whatever the name says."""
+    name = Path(str(figures.get("predictions") or "predictions.parquet")).name
+    return folder.path / name if name and (folder.path / name).is_file() else None
 
 
 def choose(pools: Sequence[Sequence[Entry]], split: str | None = None) -> list[Entry | None]:
