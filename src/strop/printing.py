@@ -44,7 +44,7 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         if scores.get("looks", 0) > 1:
             log.info("  this test set has been looked at %d times", scores["looks"])
     if run.record["verb"] == "evaluate":
-        _print_columns(result["measured"])
+        _print_evaluation(result)
     for checkpoint in ("best", "last") if "cross_validation" in result else ():
         accuracy = result["cross_validation"][checkpoint]["accuracy"]
         folds = result["cross_validation"]["folds"]
@@ -60,9 +60,13 @@ def _print_run(run: Any, *, as_json: bool) -> None:
         log.info("  %s", run.folder / "report.html")
 
 
-def _print_columns(measured: list[dict]) -> None:
-    from .report.splits import side_by_side
+def _print_evaluation(result: dict) -> None:
+    from .report.splits import outlier_lines, remarks, side_by_side
 
+    measured = result["measured"]
+    lines = remarks(measured[0]) + (outlier_lines(result["outliers"]) if "outliers" in result else [])
+    for line in lines:
+        log.info("  %s", line)
     if len(measured) > 1:
         log.info("\n%s\n", indent(side_by_side(measured), "  "))
 

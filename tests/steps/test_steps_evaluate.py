@@ -82,3 +82,40 @@ def test_some_training_pictures(evaluated, strop_in, read):
         _, measured = columns(read, root / f"some-{count}")
         assert [(entry["n"], entry.get("of")) for entry in measured] == expected
         assert all("looks" not in entry for entry in measured)
+
+
+def test_abstaining_and_copies(evaluated, read):
+    """On test thresholds come from val, on val from its other half; the shapes have no copies; not for the last."""
+    for name in ("small-on-test", "small-export-on-test"):
+        found, _ = columns(read, evaluated[0] / name)
+        for (split, checkpoint), entry in found.items():
+            if split == "train" or checkpoint == "last":
+                assert not entry.keys() & {"abstaining", "without_copies"}
+                continue
+            assert entry["abstaining"]["chosen_on"] == {"test": "val", "val": "other half of val"}[split]
+            assert entry["abstaining"]["thresholds"][0]["accuracy"] == entry["accuracy"]
+            assert {row["n"] for row in entry["abstaining"]["conformal"]} == {entry["n"]}
+            left = entry["without_copies"]
+            assert left["n"] == entry["n"] - left["exact"] - left["near"] and left["exact"] == 0
+    assert (evaluated[0] / "small-on-test" / "reliability.png").stat().st_size > 10_000
+
+
+def test_outliers(evaluated, strop_in, read, tmp_path):
+    """Noise is told from the shapes; the energy only where there are logits; a missing folder before the work."""
+    import numpy as np
+    from PIL import Image
+
+    random, root = np.random.default_rng(0), evaluated[0].parent
+    for kind in "ab":
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        for number in range(10):
+            pixels = random.integers(0, 256, (24, 24), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "train" / kind / f"{number}.png")
+    for name, scores in (("small", ["max softmax", "energy"]), ("small-export", ["max softmax"])):
+        outcome = strop_in(root, "evaluate", f"runs/{name}", "--ood", tmp_path, "--out", f"ood-{name}")
+        assert outcome.code == 0 and "AUROC" in outcome.out and max(map(len, outcome.out.splitlines())) <= 80
+        found = read(root / f"ood-{name}", "result.json")["outliers"]
+        assert [row["score"] for row in found["scores"]] == scores
+        assert (found["n"], found["n_outliers"], found["split"]) == (48, 20, "val")
+    outcome = strop_in(root, "evaluate", "runs/small", "--ood", "nowhere", "--out", "none")
+    assert outcome.code == 2 and not (root / "none").exists()

@@ -21,6 +21,10 @@ def present(run: Run) -> None:
         shown = result["measured"][0]
         title = f"{run.id}: {shown['n']} {shown['split']} pictures"
         confusion_matrix(shown["confusion"], shown["classes"], run.folder / "confusion_matrix.png", title)
+        if run.record["verb"] == "evaluate" and "reliability" in shown:
+            from .evaluation_charts import reliability_diagram
+
+            reliability_diagram(shown, run.folder / "reliability.png")
     quantization = result.get("quantization") or {}
     if quantization.get("sensitivity"):
         from .quantization_charts import sensitivity

@@ -40,6 +40,32 @@ def side_by_side(measured: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines + _gaps(columns))
 
 
+def remarks(entry: Mapping[str, Any]) -> list[str]:
+    """What else an entry says, a line each: without copies of training pictures, and with answers withheld."""
+    lines, found, set_apart = [], entry.get("without_copies"), entry.get("abstaining")
+    if found and found["exact"] + (found["near"] or 0):
+        kinds = f"{found['exact']} exact and {found['near'] or 0} near copies of training pictures"
+        lines.append(f"without {kinds}: accuracy {_number(found['accuracy'], 100, 2)} %")
+    if found and found["near"] is None:
+        lines.append("near copies of training pictures were not searched: there are too many")
+    if set_apart:
+        row = next(row for row in set_apart["thresholds"] if row["aim"] == 0.9)
+        share, accuracy = _number(row["coverage"], 100, 1), _number(row["accuracy"], 100, 2)
+        lines.append(f"answering {share} %, confidence {row['threshold']:.2f} and up: accuracy {accuracy} %")
+        row = next(row for row in set_apart["conformal"] if (row["method"], row["aim"]) == ("LAC", 0.9))
+        coverage = _number(row["coverage"], 100, 1)
+        lines.append(f"sets meant to hold 90 %: hold {coverage} %, {row['mean_size']:.2f} classes on average")
+    return lines
+
+
+def outlier_lines(found: Mapping[str, Any]) -> list[str]:
+    """How well other pictures are told apart, a line for each score."""
+    return [
+        f"told from {found['n_outliers']:,} pictures of {found['data']} by {row['score']}: AUROC {row['auroc']:.3f}"
+        for row in found["scores"]
+    ]
+
+
 def _gaps(columns: Sequence[Mapping[str, Any]]) -> list[str]:
     best = {entry["split"]: entry["accuracy"] for entry in columns if entry.get("checkpoint") != "last"}
     lines = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..data.dataset import Data, open_again
+from ..data.dataset import Data, open_again, open_data
 from ..errors import UserError
 from ..runs import Run
 
@@ -23,6 +23,13 @@ def reopen(run: Run, *, moved_to: str | None = None) -> Data:
             f"is not the data set that '{run.id}' was made with ({change}). Restore the pictures, or train again.",
         )
     return data
+
+
+def open_outliers(source: str, parent: Run) -> tuple[Data, str]:
+    """Pictures of another kind, and which split of them to take: test, or else val, or train."""
+    alpha = parent.data.get("alpha", "white")
+    data = open_data(source, validation=0, max_unreadable=None, alpha=alpha)
+    return data, next(split for split in ("test", "val", "train") if len(data.splits[split]))
 
 
 def same_classes(run: Run, data: Data) -> None:

@@ -34,6 +34,7 @@ class Evaluate(Step):
     split: Literal["train", "val", "test"] = Field(
         "val", description="val; test is counted; train. Those before it stand beside it"
     )
+    ood: str | None = Field(None, description="folder or data set of another kind: how well is it told apart?")
     train_pictures: int = Field(10_000, ge=0, description="how many training pictures at most; 0 for none")
     lines: bool = Field(False, description="print precision, recall and F1 of each class, six decimals")
 
@@ -68,11 +69,17 @@ class Evaluate(Step):
             raise UserError(
                 f"--split {self.split}", f"'{data.source.name}' has no {self.split} pictures. It has: {have}."
             )
+        if self.ood is not None:
+            from .data import open_outliers
+
+            open_outliers(self.ood, parents["parent"])
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from ..train.precision import resolve_device
         from .columns import measure_columns, splits_beside
+        from .data import open_outliers
         from .epochs import peak_memory
+        from .judging import against_outliers, judge, trained_on
         from .looks import count_look
         from .subjects import open_subject
 
@@ -80,9 +87,13 @@ class Evaluate(Step):
         subject = open_subject(parent, device=self.device)
         splits = splits_beside(self.split, data, train=self.train_pictures, alone=self.data is not None)
         columns = measure_columns(run, parent, subject, data, splits, train=self.train_pictures)
+        judge(columns, data, trained_on(parent, data, same=self.data is None))
+        extra = {}
+        if self.ood is not None:
+            extra["outliers"] = against_outliers(subject, columns[0], *open_outliers(self.ood, parent), self.seed)
         entries = [column.scores for column in columns]
         if self.split == "test":
             look = count_look(run, parent, data, "test")
             entries = [scores | look if scores["split"] == "test" else scores for scores in entries]
         entries[0]["peak_memory_bytes"] = peak_memory(resolve_device(self.device) if subject.model else "cpu")
-        return {"model": parent.result["model"], "measured": entries}
+        return {"model": parent.result["model"], "measured": entries, **extra}

@@ -24,6 +24,7 @@ class Subject:
 
     Attributes:
         model: of a float run the network in torch, None for a file.
+        gives_logits: False for an exported file, which gives log-probabilities.
     """
 
     predict: object
@@ -31,6 +32,7 @@ class Subject:
     classes: tuple[str, ...]
     runtime: str
     model: Classifier | None = None
+    gives_logits: bool = True
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.predict(images)
@@ -53,8 +55,9 @@ def open_subject(run: Run, *, device: str = "cpu", threads: int = 0) -> Subject:
     description = read_json(run.folder / "model.json")
     preprocess, classes = artifact.read_preprocess(description), tuple(description["classes"])
     session = OnnxModel(path, threads=threads)
-    predict = _from_pixels(session) if session.dtype == np.uint8 else _from_floats(session, preprocess)
-    return Subject(predict, preprocess, classes, "onnxruntime")
+    is_exported = session.dtype == np.uint8
+    predict = _from_pixels(session) if is_exported else _from_floats(session, preprocess)
+    return Subject(predict, preprocess, classes, "onnxruntime", gives_logits=not is_exported)
 
 
 def _from_pixels(session: OnnxModel):
