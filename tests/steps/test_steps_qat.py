@@ -106,7 +106,7 @@ def test_a_file_that_answers_otherwise_is_no_result(trained, strop, monkeypatch,
         ({"teacher": "runs/other"}, "teacher: has no effect without epochs"),
         ({"epochs": 1, "scheme": "mixed", "bytes": "1MB"}, "scheme: bits are chosen a layer by files that are not"),
         ({"epochs": 1, "max_drop": 0.3}, "max_drop: bits are chosen a layer by files that are not trained"),
-        ({"epochs": 1, "calibrator": "minmax"}, "calibrator: has no effect with epochs; the ranges are learned"),
+        ({"epochs": 1, "calibrator": "minmax"}, "calibrator: has no effect with epochs; ranges and biases are learned"),
         ({"epochs": 1, "sparsify": "l1"}, "sparsify: has no effect on a network that is being rounded"),
         ({"epochs": 1, "precision": "bf16"}, "precision: rounding is trained in fp32, not bf16"),
         ({"epochs": 1, "teacher": "runs/other", "distill": "none"}, "teacher: has no effect with distill none"),
@@ -121,7 +121,7 @@ def test_without_epochs_the_config_is_as_before():
     """What has no effect is neither written nor part of the key; with epochs a tenth of the usual rate is filled in."""
     assert set(Quantize(parent="a").settings()) == {
         *("id", "out", "seed", "device", "parent", "data", "scheme", "images"),
-        *("calibrator", "max_drop", "bytes", "sensitivity"),
+        *("calibrator", "equalize", "bias_correction", "max_drop", "bytes", "sensitivity"),
     }
     assert Quantize(parent="a", epochs=3).lr == pytest.approx(0.005)
     assert Quantize(parent="a", epochs=3, optimizer="adamw").lr == pytest.approx(1e-4)

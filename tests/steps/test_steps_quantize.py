@@ -57,6 +57,30 @@ def test_auto_keeps_the_best_calibrator(quantized):
     assert about["calibrator"] == tried[0]["name"] and f"{tried[0]['name']} is best" in said
 
 
+def test_auto_keeps_corrections_that_help(quantized):
+    """Each of the four ways was tried; the one that is kept is no worse than the plain one, which was tried first."""
+    _, about, _ = quantized("mended", "--scheme", "w3")
+    tried = about["corrections"]
+    assert [(row["equalize"], row["bias_correction"]) for row in tried] == [
+        *((False, False), (False, True), (True, False), (True, True)),
+    ]
+    kept = next(
+        r for r in tried if (r["equalize"], r["bias_correction"]) == (about["equalize"], about["bias_correction"])
+    )
+    assert (-kept["accuracy"], kept["loss"]) == min((-row["accuracy"], row["loss"]) for row in tried)
+    assert kept["accuracy"] == about["file"]["accuracy"]
+
+
+def test_corrections_that_are_asked_for(quantized):
+    """With a calibrator of one's own nothing is tried, and what is asked for is done: the files differ."""
+    words = ("--scheme", "w3", "--calibrator", "minmax")
+    plain, about, _ = quantized("plain", *words)
+    assert (about["equalize"], about["bias_correction"]) == (False, False) and "corrections" not in about
+    path, about, _ = quantized("both", *words, "--equalize", "true", "--bias-correction", "true")
+    assert (about["equalize"], about["bias_correction"]) == (True, True) and "corrections" not in about
+    assert (path / "model.onnx").read_bytes() != (plain / "model.onnx").read_bytes()
+
+
 def test_agreement_is_that_of_the_files(quantized, trained):
     """Recomposed: the share of validation pictures that parent and file answer alike, and the accuracy lost."""
     path, about, said = quantized("three", "--scheme", "w3", "--calibrator", "minmax")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..config import ByteBudgetField, RunReference, part_of
 from ..distill import losses as distillation_losses
 from ..errors import UserError
 from ..runs import Run
-from .options import DEFAULT_LR, TrainingOptions
+from .options import DEFAULT_LR, TrainingOptions, _lower
 from .parts import name_of
 from .step import MOVED, Step, log, require_model
 
@@ -25,6 +25,7 @@ SAVES = {
 }
 
 
+Correction = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lower)]
 LR_SHARE = 0.1  # of the usual learning rate: the network is trained already
 TRAINING = set(TrainingOptions.model_fields) - set(Step.model_fields) - {"epochs", "cache_gb"}
 NOT_ROUNDED = ("sparsify", "dropout", "drop_path", "layer_decay", "compile")  # they change modules; here is one graph
@@ -51,6 +52,12 @@ class Quantize(TrainingOptions):
     images: int = Field(512, ge=8, le=100_000, description="training pictures to calibrate on, the same number a class")
     calibrator: Literal["auto", "minmax", "entropy", "percentile"] = Field(
         "auto", description="how ranges of activations are read off; auto: what is best on validation pictures"
+    )
+    equalize: Correction = Field(
+        "auto", description="make ranges of following channels alike; auto: with calibrator auto"
+    )
+    bias_correction: Correction = Field(
+        "auto", description="take what rounding does to means out of biases; auto: with calibrator auto"
     )
     max_drop: float | None = Field(
         None, ge=0, le=100, description="points of validation accuracy that may be lost; layers that hurt stay in float"
@@ -100,8 +107,9 @@ class Quantize(TrainingOptions):
         for name in NOT_ROUNDED:
             if getattr(self, name):
                 raise ValueError(f"{name}: has no effect on a network that is being rounded. Leave it out.")
-        if self.calibrator != "auto":
-            raise ValueError("calibrator: has no effect with epochs; the ranges are learned. Leave it out.")
+        for name in ("calibrator", "equalize", "bias_correction"):
+            if getattr(self, name) != "auto":
+                raise ValueError(f"{name}: has no effect with epochs; ranges and biases are learned. Leave it out.")
         if self.precision not in ("auto", "fp32"):
             raise ValueError(f"precision: rounding is trained in fp32, not {self.precision}. Leave it out.")
         if self.teacher is not None and self.distill is None:
@@ -203,15 +211,18 @@ class Quantize(TrainingOptions):
         from ..quantize.calibration import choose_balanced
         from ..quantize.ranges import observe, read_ranges
         from ..quantize.weights import BITS
+        from .correcting import apply_corrections
         from .quantizing import choose_calibrator
         from .subjects import normalize, open_split
 
         train = open_split(data, "train", preprocess)
         chosen = torch.from_numpy(choose_balanced(data.labels("train"), self.images, seed=self.seed))
         log.info("%s: calibrating on %d training pictures, %s", run.id, len(chosen), self.calibrator)
-        histograms = observe(
-            writer.prepared, (normalize(train.batch(part).numpy(), preprocess) for part in chosen.split(64))
-        )
+
+        def batches() -> Any:
+            return (normalize(train.batch(part).numpy(), preprocess) for part in chosen.split(64))
+
+        histograms = observe(writer.prepared, batches())
         name, about = self.calibrator, {}
         if name == "auto" and judge is None:
             name = "minmax"
@@ -221,6 +232,14 @@ class Quantize(TrainingOptions):
             name = about["calibrators"][0]["name"]
             log.info("  %s is best on validation pictures", name)
         writer.ranges = read_ranges(histograms, name)
+        about |= apply_corrections(
+            writer,
+            judge if self.calibrator == "auto" else None,
+            batches,
+            calibrator=name,
+            bits=BITS.get(self.scheme, 8),
+            wanted=(self.equalize, self.bias_correction),
+        )
         return {"scheme": self.scheme, "calibrator": name, "images": len(chosen)} | about
 
     def _choose_bits(self, run: Run, writer: Any, judge: Any, parent: Run) -> tuple[dict, dict]:

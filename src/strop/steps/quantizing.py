@@ -13,6 +13,7 @@ from ..deploy.runtime import OnnxModel
 from ..errors import GateFailed
 from ..quantize import search
 from ..quantize.calibration import choose_balanced
+from ..quantize.correct import Means, correct_biases
 from ..quantize.layers import Layer, find_layers
 from ..quantize.ranges import CALIBRATORS, read_ranges
 from ..quantize.static import Ranges, quantize
@@ -79,15 +80,20 @@ class Writer:
 
     Attributes:
         ranges: of the activations; set before the first `write`.
+        means: inputs of the layers, by which biases are corrected; None for biases as they are.
     """
 
     def __init__(self, prepared: Path):
         self.prepared, self.layers = prepared, find_layers(prepared)
         self.ranges: Ranges = {}
+        self.means: Means | None = None
 
     def write(self, bits: Mapping[str, int], only: Layer | None = None) -> Path:
-        path = self.prepared.with_name("candidate.onnx")
-        quantize(self.prepared, path, self.ranges, bits=bits, only=only)
+        path, source = self.prepared.with_name("candidate.onnx"), self.prepared
+        if self.means is not None:
+            source = self.prepared.with_name("corrected.onnx")
+            correct_biases(self.prepared, source, [only] if only else self.layers, self.means, bits)
+        quantize(source, path, self.ranges, bits=bits, only=only)
         return path
 
     def uniform(self, bits: int) -> dict[str, int]:
