@@ -246,12 +246,25 @@ def test_rows_of_different_pictures_are_not_ranked(folders):
     with pytest.raises(UserError) as refused:
         notes.refuse_mixed(rows)
     said = str(refused.value)
-    assert "different pictures can't be ranked" in said and "a and b: measured on 500 test pictures (d0)" in said
-    assert "c: measured on 500 test pictures (other). Leave out, or measure on the same pictures: strop eval" in said
+    assert said.startswith(
+        "compare: c can't be ranked with a and b: measured on 500 test pictures (other), not on 500 test pictures (d0)"
+        ". Leave out, or measure on the same: strop evaluate "
+    )
+    assert said.endswith("c DATA --split test"), "its data are others: they have to be named"
     notes.refuse_mixed(rows[:2])
     same = [folders.measure(0.9, file_hash="sha256:x", file="f", data=data) for data in ("blake2b:1", "blake2b:2")]
     paths = [folders.model(f"n{i}", measured=[entry | {"pictures": "blake2b:p"}]) for i, entry in enumerate(same)]
     notes.refuse_mixed(collect(paths).rows)
+
+
+def test_other_validation_pictures_lead_to_the_test_pictures(folders):
+    """Validating again would give each run its own validation pictures: all of them have to be tested."""
+    paths = []
+    for name in "ab":
+        entry = folders.measure(0.9, file_hash=f"sha256:{name}", file="f", split="val")
+        paths.append(folders.model(name, measured=[entry | {"pictures": f"blake2b:{name}"}]))
+    with pytest.raises(UserError, match=r"/a --split test; strop evaluate \S+/b --split test$"):
+        notes.refuse_mixed(collect(paths).rows)
 
 
 def test_rows_stand_on_pictures_that_all_were_measured_on(folders):

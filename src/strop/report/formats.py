@@ -66,6 +66,11 @@ def all_columns(rows: Sequence[Row], columns: Sequence[Column] | None = None) ->
     return list(columns) if columns is not None else [column for group in groups(rows) for column in group]
 
 
+def _filled(rows: Sequence[Row], columns: Sequence[Column] | None) -> list[Column]:
+    """As `all_columns`; of those that nobody chose, only the ones with a figure."""
+    return [column for column in all_columns(rows, columns) if columns is not None or set(column.cells) != {DASH}]
+
+
 def _cells(columns: Sequence[Column]) -> list[tuple[str, ...]]:
     return list(zip(*(column.cells for column in columns), strict=True))
 
@@ -133,7 +138,7 @@ LATEX = {
 
 def latex(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> str:
     """The table with booktabs: titles above units, notes below it; notes that name a command are comments."""
-    columns = [column for column in all_columns(rows, columns) if columns is not None or set(column.cells) != {DASH}]
+    columns = _filled(rows, columns)
     lines = [[_tex(column.title) for column in columns]]
     if any(column.unit for column in columns):
         lines.append([_tex(column.unit) for column in columns])
@@ -201,7 +206,7 @@ li {{ max-width: 60rem; }}
 
 def html(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> str:
     """The table as one page without scripts; `strop report` writes the one with charts."""
-    columns = all_columns(rows, columns)
+    columns = _filled(rows, columns)
     marks = ["" if column.is_number else ' class="text"' for column in columns]
     head = "".join(
         f'<th scope="col"{mark}>{escape(column.title)}<small>{escape(column.unit)}</small></th>'

@@ -73,25 +73,28 @@ def refuse_mixed(rows: Sequence[Row]) -> None:
     if len(pools) < 2:
         return
     largest, *others = sorted(pools.values(), key=len, reverse=True)
-    split = largest[0].measured["split"]
-    problems = [f"{_names(row.id for row in largest)}: measured on {_pool(largest[0])}."]
-    for pool in others:
-        names = _names(row.id for row in pool)
-        problems.append(
-            f"{names}: measured on {_pool(pool[0])}. Leave out, or measure on the same pictures: "
-            f"strop evaluate {_paths(pool[:1])} {_data_of(largest[0], pool[0])}--split {split}"
-        )
-    raise UserError("compare", "rows that were measured on different pictures can't be ranked.", *problems)
+    raise UserError(
+        "compare",
+        *(
+            f"{_names(row.id for row in pool)} can't be ranked with {_names(row.id for row in largest)}: measured on "
+            f"{_pool(pool[0])}, not on {_pool(largest[0])}. Leave out, or measure on the same: {_remedy(largest, pool)}"
+            for pool in others
+        ),
+    )
 
 
 def _pool(row: Row) -> str:
     fingerprint = str(pictures(row.measured)[1]).removeprefix("blake2b:")[:8]
-    return f"{row.measured.get('n', '?')} {row.measured['split']} pictures ({fingerprint})"
+    return f"{row.measured.get('n', 0):,} {row.measured['split']} pictures ({fingerprint})"
 
 
-def _data_of(row: Row, other: Row) -> str:
-    """The data to name where the other's own is another."""
-    return "" if row.measured.get("data") == other.measured.get("data") else "DATA "
+def _remedy(largest: Sequence[Row], pool: Sequence[Row]) -> str:
+    """What to type. Validation pictures are each run's own, so where it is about them, all have to go to test."""
+    on_test = largest[0].measured["split"] == "test"
+    data = "" if largest[0].measured.get("data") == pool[0].measured.get("data") else "DATA "
+    rows = pool if on_test else [*largest, *pool]
+    commands = [f"strop evaluate {_paths([row])} {data}--split test" for row in rows[:3]]
+    return "; ".join(commands) + ("; and so on" if len(rows) > 3 else "")
 
 
 def _split_up(rows: Sequence[Row], name: str, key: Callable[[Row], Hashable], sentence: str) -> list[str]:
