@@ -55,9 +55,9 @@ def compare(
     out
         New folder for table.md, table.csv, table.tex, fronts.png and report.html.
     """
-    from .report import fronts, notes
+    from .report import compare as join
+    from .report import fronts
     from .report.columns import LAYOUT_NOTES, chosen, sort_rows
-    from .report.rows import collect
 
     _check_choice("format", format, FORMATS)
     _check_choice("lineage", lineage, LINEAGES)
@@ -66,18 +66,12 @@ def compare(
     folder = None if out is None else Path(out)
     if folder is not None:
         check_new_folder("out", folder)
-    rows, said = collect(run_folders(runs), split=split)
-    notes.refuse_mixed(rows)
-    verdicts: list[str] = []
-    if baseline is not None:
-        from .report.baseline import compare_with, find
-
-        rows, verdicts = compare_with(rows, find(rows, baseline))
+    rows, said = join(*run_folders(runs), split=split, baseline=baseline)
     rows = sort_rows(rows, sort) if sort is not None else rows
     picked = None if columns is None else chosen(columns, rows)
     if picked is not None and not any(column.name == "front" for column in picked):
         said = [note for note in said if note != fronts.LEGEND]
-    said = verdicts + ([LAYOUT_NOTES[columns]] if columns in LAYOUT_NOTES else []) + said
+    said = ([LAYOUT_NOTES[columns]] if columns in LAYOUT_NOTES else []) + said
     if lineage in ("mermaid", "dot"):
         _print_graph(rows, lineage)
     else:

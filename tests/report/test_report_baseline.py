@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import strop
 from strop.errors import UserError
 from strop.report import formats
 from strop.report.baseline import compare_with, find
@@ -118,3 +119,12 @@ def test_each_entry_of_an_evaluation_has_its_own_file(judged, folders):
     rows, _ = collect(paths)
     assert rows[0].predictions == folders.root / "base-on-test" / "predictions-first.parquet"
     assert compare_with(rows, rows[0])[0][1].against.verdict == "better"
+
+
+def test_python_gets_what_the_command_prints(judged, folders):
+    """`strop.compare(..., baseline=...)`: the verdicts in rows and notes, and the same refusals."""
+    paths = [judged("base", range(40)), judged("good", range(100, 110))]
+    rows, notes = strop.compare(*paths, baseline="base", split="test")
+    assert rows[1].against.verdict == "better" and notes[0].startswith("Against base on 400 test pictures")
+    with pytest.raises(UserError, match="can't be ranked"):
+        strop.compare(*paths, judged("elsewhere", range(3), pictures="blake2b:other"))

@@ -116,7 +116,8 @@ def _shrink(step: Any, pictures: Path, sizes: dict[int, int], changes: list[str]
             settings["bytes"] = "60%"
             changes.append(f"quantize: {step.bytes.text} is 60% of the file")
     if isinstance(step, Bench):
-        settings |= {"rounds": 5, "parents": step.parents[:MOST_TIMED]}
+        few = {"rounds": 5, "cold_starts": min(1, step.cold_starts)}
+        settings |= few | {"parents": step.parents[:MOST_TIMED]}
         if len(step.parents) > MOST_TIMED:
             changes.append(f"{step.id or 'bench'}: times {MOST_TIMED} of {len(step.parents)} models")
     return type(step).model_validate(settings)

@@ -9,14 +9,29 @@ if TYPE_CHECKING:
     from .rows import Collected
 
 
-def compare(*folders: str | os.PathLike) -> Collected:
+def compare(*folders: str | os.PathLike, split: str | None = None, baseline: str | None = None) -> Collected:
     """Rows of run folders, joined with what was measured on them, and what a reader must know.
 
-    Example:
-        >>> rows, notes = compare("runs/student", "runs/small")
-        >>> [row.accuracy for row in rows]
-        [0.88, 0.868]
-    """
-    from .rows import collect
+    Args:
+        split: test or val; default: what most rows were measured on.
+        baseline: id or folder of the row that the others are tested against; their `against` says what came of it.
+    Raises:
+        UserError: no folder holds a finished model, rows were measured on different pictures, or the baseline can't
+            be one.
 
-    return collect(folders)
+    Example:
+        >>> rows, notes = compare("runs/student", "runs/small", baseline="student")
+        >>> rows[1].accuracy, rows[1].against.verdict
+        (0.868, 'not told apart')
+    """
+    from .notes import refuse_mixed
+    from .rows import Collected, collect
+
+    rows, notes = collect(folders, split=split)
+    refuse_mixed(rows)
+    if baseline is None:
+        return Collected(rows, notes)
+    from .baseline import compare_with, find
+
+    rows, verdicts = compare_with(rows, find(rows, baseline))
+    return Collected(rows, verdicts + notes)

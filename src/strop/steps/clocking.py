@@ -10,7 +10,7 @@ from torch import nn
 from ..deploy.onnx import export_float
 from ..deploy.runtime import OnnxModel
 from ..measure.bench import latencies
-from .bench import random_batch
+from .runtimes import random_batch
 
 ROUNDS = 100
 
