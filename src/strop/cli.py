@@ -113,8 +113,8 @@ app.command(diff)
 
 
 @app.command
-def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
-    """Write one offline HTML page about runs, from their JSON.
+def report(*runs: str, out: str = "report.html", plots: bool = True, json: JsonFlag = False) -> int:
+    """Write one offline HTML page about runs, from their JSON, and a PNG of each plot beside it.
 
     Example: strop report runs/student runs/small --out report.html
 
@@ -124,6 +124,8 @@ def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
         Run folders.
     out
         The page to write; a page that strop wrote before is replaced.
+    plots
+        Draw the PNGs, into the folder NAME-plots beside NAME.html.
     """
     from .report.present import report as write
 
@@ -132,8 +134,9 @@ def report(*runs: str, out: str = "report.html", json: JsonFlag = False) -> int:
         raise UserError(f"--out {out}", f"is a folder. Write the page's name, for example {path / 'report.html'}.")
     if not path.parent.is_dir():
         raise UserError(f"--out {out}", f"there is no folder {path.parent}. Make it first.")
-    write(run_folders(runs), path, title=path.parent.name or "report")
-    _say(json, {"report": str(path)}, str(path))
+    drawn = path.with_name(f"{path.stem}-plots") if plots else None
+    write(run_folders(runs), path, title=path.parent.name or "report", plots=drawn)
+    _say(json, {"report": str(path), "plots": drawn and str(drawn)}, "\n".join(map(str, filter(None, (path, drawn)))))
     return DONE
 
 

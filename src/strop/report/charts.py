@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 TRAIN, VAL, FRONT, WRONG, FAINT = "#E69F00", "#0072B2", "#009E73", "#D55E00", "#8a8f98"
 """Okabe-Ito colours: told apart by people who don't see red and green alike."""
 
+MADE = {"Software": "strop"}
+"""What a PNG says of itself, so that no other one is ever replaced."""
+
 CHINESE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans SC",
@@ -74,7 +77,7 @@ def canvas(
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03)
         FigureCanvasAgg(figure)
         yield figure, list(figure.subplots(1, panels, squeeze=False)[0])
-        figure.savefig(path, facecolor="white", bbox_inches="tight" if grow else None, pad_inches=0.12)
+        figure.savefig(path, facecolor="white", bbox_inches="tight" if grow else None, pad_inches=0.12, metadata=MADE)
         figure.clear()
 
 

@@ -38,13 +38,21 @@ def present(run: Run) -> None:
         report([run.folder], run.folder / "report.html", title=run.id)
 
 
-def report(folders: list[Path], path: Path, *, title: str) -> Path:
-    """Write one report about several run folders; only a page that strop wrote before is replaced."""
+def report(folders: list[Path], path: Path, *, title: str, plots: Path | None = None) -> Path:
+    """Write one report about several run folders; only a page that strop wrote before is replaced.
+
+    Args:
+        plots: a folder that gets a PNG of each plot of the page.
+    """
+    from .models import read_models
     from .page import write_page
+    from .plots import write_plots
     from .rows import collect
 
     if path.exists() and GENERATOR not in path.read_bytes()[:2000]:
         raise UserError(f"--out {path}", "the file is there and strop did not write it. Choose another name.")
     rows, notes = collect(folders)
     write_page(rows, notes, path, title=title)
+    if plots is not None:
+        write_plots(read_models(rows), plots)
     return path

@@ -107,7 +107,7 @@ class Prune(TrainingOptions):
         from .dropping import with_drops
         from .objective import word_training
         from .pruning import Pruning
-        from .results import describe_model, describe_training, measure_best_and_last
+        from .results import describe_model, describe_training, measure_best_and_last, note_weights
         from .rounds import train_rounds
         from .start import choose_device, open_pictures, resolve
 
@@ -123,6 +123,7 @@ class Prune(TrainingOptions):
         parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
         facts, trained = train_rounds(run, model, builder, self, pruning.cut, **parts)
         artifact.save(run.folder, model, builder)
+        note_weights(run, model)
         before = parent.result["model"]
         words = word_training(self, [*before["trained"], "pruned"], distilled=teacher is not None)
         return {

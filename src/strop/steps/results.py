@@ -16,8 +16,9 @@ from ..measure.calibration import fit_temperature, scores_at
 from ..measure.complexity import complexity
 from ..measure.conventions import footprint
 from ..measure.evaluate import evaluate
+from ..measure.weights import outline_weights
 from ..models.classifier import Classifier
-from ..runs import Run, file_hash
+from ..runs import Run, file_hash, write_json
 from .looks import fingerprint
 from .training import evaluation_loader
 
@@ -32,6 +33,11 @@ def describe_model(run: Run, model: Classifier, name: str, trained: list[str]) -
         "total_size": footprint(model.net, model.preprocess.shape),
         **describe_file(run),
     }
+
+
+def note_weights(run: Run, model: Classifier) -> None:
+    """Write weights.json: how the weights of each layer are spread, for the report to lay over the parent's."""
+    write_json(run.folder / "weights.json", {"runs": {run.id: outline_weights(model.net)}, "notes": []})
 
 
 def describe_file(run: Run) -> dict:

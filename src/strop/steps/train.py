@@ -145,7 +145,7 @@ class Train(TrainingOptions):
         from .auditing import tell_audit
         from .objective import word_training
         from .phases import train_once, train_phases
-        from .results import describe_model, describe_training, measure_best_and_last
+        from .results import describe_model, describe_training, measure_best_and_last, note_weights
         from .start import open_pictures, resolve_rate, start_model
         from .unfinished import note_model
 
@@ -179,6 +179,7 @@ class Train(TrainingOptions):
         else:
             facts, _ = train_once(run, model, *options, train=train, val=val, **parts)
         artifact.save(run.folder, model, builder)
+        note_weights(run, model)
         words = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
         words = ["from scratch"] if self.fresh else words
         for piece in pieces:

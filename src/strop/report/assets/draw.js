@@ -2,10 +2,11 @@
 // Draws what is to be seen: charts in closed fold-outs wait until they are opened.
 
 function draw(canvas) {
-  const { front, curve, matrix } = canvas.dataset;
+  const { front, curve, matrix, reliability } = canvas.dataset;
   if (front !== undefined) return drawFront(canvas);
   if (curve !== undefined) return drawCurve(canvas);
   if (matrix !== undefined) return drawMatrix(canvas);
+  if (reliability !== undefined) return drawReliability(canvas);
   throw new Error("a canvas without data");
 }
 

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 from ..columns import how
 from ..numbers import DASH, decimals_for, percent, significant, size
 from .classes import classes
+from .compression import pruning, quantization
 from .confusion import confusion
 from .curves import curves
 from .measured import measured
+from .reliability import reliability
 from .weights import weights
 
 if TYPE_CHECKING:
     from ..models import Model
     from ..rows import Row
 
-PARTS: tuple[Callable[[Model], str], ...] = (curves, measured, confusion, classes, weights)
+PARTS: tuple[Callable[[Model], str], ...] = (
+    *(curves, measured, confusion, classes, reliability),
+    *(pruning, quantization, weights),
+)
 """In the order of the page; each gives "" where its fields are not there."""
 
 

@@ -72,6 +72,6 @@ def _path(heights: Sequence[float]) -> str:
     step = _WIDE / len(heights)
     points = []
     for i, height in enumerate(heights):
-        y = f"{_HIGH * (1 - height):.1f}"
+        y = f"{_HIGH * (1 - 0.96 * height):.1f}"
         points += [f"{i * step:g} {y}", f"{(i + 1) * step:g} {y}"]
     return "M" + " L".join(points)

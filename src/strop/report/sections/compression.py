@@ -1,0 +1,105 @@
+"""What pruning and quantizing took away, layer by layer: tables with bars, from result.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ..markup import bar, exact, facts, folded, grid
+from ..numbers import percent, significant, times
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+LAYERS = 100
+"""Of more layers than this the first are shown."""
+
+
+def pruning(model: Model) -> str:
+    found = model.result.get("pruning")
+    if not isinstance(found, dict):
+        return ""
+    pairs = [
+        ("budget", f"{found.get('budget', '?')} of the {found.get('kind', 'params')}"),
+        ("before and after", " to ".join(_count(found.get(key)) for key in ("before", "after"))),
+        ("criterion", f"{found.get('criterion', '?')}, {found.get('scope', '?')}"),
+    ]
+    before = found.get("accuracy_before_fine_tuning")
+    if isinstance(before, int | float):
+        pairs.append(("accuracy before fine-tuning", f"{percent(before)} %, on validation pictures"))
+    return f"<h3>Pruning</h3>{facts(pairs)}" + _widths(found.get("widths"))
+
+
+def _widths(widths: Any) -> str:
+    if not isinstance(widths, dict) or not widths:
+        return ""
+    changed = [(name, old, new) for name, (old, new) in widths.items() if old != new]
+    lines = (
+        [escape(name), f"{old:,}", bar(new / old if old else 0) + f"{new:,}", percent(new / old if old else None, 0)]
+        for name, old, new in changed[:LAYERS]
+    )
+    title = f"Channels of {len(changed)} layers, before and after"
+    return folded(title, grid("Channels", ["layer", "before", "after", "kept, %"], lines, flat=True))
+
+
+def quantization(model: Model) -> str:
+    found = model.result.get("quantization")
+    if not isinstance(found, dict):
+        return ""
+    pairs = [("scheme", f"{found.get('scheme', '?')}, calibrated by {found.get('calibrator', '?')}")]
+    if isinstance(found.get("images"), int):
+        pairs.append(("calibrated on", f"{found['images']:,} training pictures"))
+    if isinstance(found.get("agreement"), int | float):
+        pairs.append(("answers as its parent", f"on {percent(found['agreement'])} % of the validation pictures"))
+    if isinstance(found.get("accuracy_drop"), int | float):
+        pairs.append(("accuracy lost", f"{percent(found['accuracy_drop'], 2)} points, on validation pictures"))
+    text = f"<h3>Quantization</h3>{facts(pairs)}"
+    kept = {name: word for word, names in (found.get("kept") or {}).items() for name in names}
+    return text + _sensitivity(found.get("sensitivity"), kept) + _stored(found.get("layers"))
+
+
+def _sensitivity(rows: Any, kept: Mapping[str, str]) -> str:
+    """The rise of the loss when one layer alone is quantized; those that stayed as they were are named."""
+    if not rows:
+        return ""
+    ordered = sorted(rows, key=lambda row: -row["loss_rise"])[:LAYERS]
+    most = max(ordered[0]["loss_rise"], 1e-12)
+    lines = (
+        [
+            escape(row["layer"]),
+            bar(row["loss_rise"] / most) + exact(row["loss_rise"], _signed(row["loss_rise"])),
+            exact(row["accuracy_drop"], percent(row["accuracy_drop"], 2)),
+            escape(f"kept in {kept[row['layer']]}" if row["layer"] in kept else ""),
+        ]
+        for row in ordered
+    )
+    title = f"What each layer costs alone, in {rows[0]['bits']} bits: the worst of {len(rows)} first"
+    heads = ["layer", "rise of the loss, nats", "accuracy lost, points", ""]
+    return folded(title, grid("Sensitivity", heads, lines, flat=True))
+
+
+def _signed(value: float) -> str:
+    return f"-{significant(-value, 2)}" if value < 0 else significant(value, 2)
+
+
+def _stored(layers: Any) -> str:
+    """What each layer takes in the file."""
+    if not layers:
+        return ""
+    lines = (
+        [
+            escape(layer["layer"]),
+            f"{layer['bits']}",
+            f"{layer['bytes_before']:,}",
+            bar(layer["bytes_after"] / max(1, layer["bytes_before"])) + f"{layer['bytes_after']:,}",
+            times(layer["ratio"]),
+        ]
+        for layer in layers[:LAYERS]
+    )
+    heads = ["layer", "bits", "bytes before", "bytes after", "times smaller"]
+    return folded(f"Bytes of {len(layers)} layers", grid("Bytes of each layer", heads, lines, flat=True))
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"
