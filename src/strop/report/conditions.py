@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runs import digest, parse_json
 from .folders import MODEL_VERBS, Folder, Unusable, read_folder
-from .verdict import names
+from .numbers import names
 
 if TYPE_CHECKING:
     from .rows import Row

@@ -93,3 +93,10 @@ def rough(value: float | None) -> str:
         return DASH if value is None else "0"
     rounded = round(value, -math.floor(math.log10(abs(value))))
     return f"~{rounded:,.{max(0, -math.floor(math.log10(abs(rounded))))}f}"
+
+
+def names(ids: Sequence[str], show: int = 6) -> str:
+    """'a, b and c'; of more than seven the first six and how many more."""
+    shown = [*ids[:show], f"{len(ids) - show} more"] if len(ids) > show + 1 else list(ids)
+    *most, last = shown
+    return f"{', '.join(most)} and {last}" if most else last

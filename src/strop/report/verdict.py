@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .notes import POINTS, same_pictures
-from .numbers import decimals_for, percent, significant, times
+from .numbers import decimals_for, names, percent, significant, times
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -35,6 +35,8 @@ class Verdict:
 
 def judge(rows: Sequence[Row]) -> Verdict:
     """The smallest row within 2 points of the best, among the rows measured on the same pictures."""
+    from .apart import apart
+
     pool = _comparable(rows)
     if not pool:
         headline = "Nothing was measured on test or val yet, so no model can be recommended."
@@ -100,27 +102,6 @@ def _compare(pick: Row, best: Row) -> str:
     return f"{text} and {speed} at batch 1 ({significant(pick.p50)} ms, {significant(best.p50)} ms)."
 
 
-def apart(pick: Row, pool: Sequence[Row]) -> list[str]:
-    """Which rows' intervals overlap with that of `pick`: their order may be chance."""
-    others = [row for row in pool if row is not pick]
-    if not others:
-        return []
-    if pick.interval is None or any(row.interval is None for row in others):
-        return ["Some accuracies have no interval, so nothing is known about chance."]
-    close = [row for row in others if row.interval[0] <= pick.interval[1] and pick.interval[0] <= row.interval[1]]
-    found = []
-    if close:
-        found.append(
-            f"The 95 % intervals of {pick.id} and of {names([row.id for row in close])} overlap: "
-            "by them alone the order of these models may be chance."
-        )
-    for row in others:
-        if row not in close:
-            word = "better" if row.accuracy > pick.accuracy else "worse"
-            found.append(f"{row.id} is {word} than {pick.id}: their 95 % intervals do not overlap.")
-    return found
-
-
 def missing(rows: Sequence[Row], pick: Row | None) -> list[str]:
     """What a reader might take for granted and nobody measured."""
     found = []
@@ -137,10 +118,3 @@ def missing(rows: Sequence[Row], pick: Row | None) -> list[str]:
     if slow:
         found.append(f"The latency of {names(slow)}.")
     return found
-
-
-def names(ids: Sequence[str], show: int = 6) -> str:
-    """'a, b and c'; of more than seven the first six and how many more."""
-    shown = [*ids[:show], f"{len(ids) - show} more"] if len(ids) > show + 1 else list(ids)
-    *most, last = shown
-    return f"{', '.join(most)} and {last}" if most else last

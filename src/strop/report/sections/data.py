@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..markup import facts, folded, listed
 from ..models import read_object
-from ..verdict import names
+from ..numbers import names
 
 if TYPE_CHECKING:
     from ..models import Model

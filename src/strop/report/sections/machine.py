@@ -7,8 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..markup import facts
-from ..numbers import significant
-from ..verdict import names
+from ..numbers import names, significant
 
 if TYPE_CHECKING:
     from ..rows import Row

@@ -35,7 +35,8 @@ def table(rows: Sequence[Row], pick: Row | None) -> str:
 def _kind(column: Column) -> str:
     if column.is_number:
         return ""
-    return ' class="text name"' if column.title == "name" else ' class="text how"'
+    kind = {"name": " name", "how trained": " how"}.get(column.title, "")
+    return f' class="text{kind}"'
 
 
 def _cell(column: Column, text: str, is_pick: bool) -> str:
