@@ -186,6 +186,70 @@ def run_recipe(
 
 
 @app.command
+def ladder(
+    data: str,
+    /,
+    *,
+    model: str = "resnet18",
+    teacher: str = "resnet50",
+    budgets: str = "50%,25%,9%",
+    epochs: int = 12,
+    qat_epochs: int = 2,
+    pretrained: str = "false",
+    input_size: int | None = None,
+    validation: str = "5%",
+    augment: str = "light",
+    batch_size: str = "128",
+    seed: int = 0,
+    dry_run: DryRunFlag = False,
+    smoke: SmokeFlag = False,
+    out: str | None = None,
+    json: JsonFlag = False,
+) -> int:
+    """Show what smaller and faster costs: teacher, student, budgets, int8, each an exported file, and the front.
+
+    A recipe is written beside the runs, to be edited for `strop run`; the same command goes on where it stopped.
+
+    Example: strop ladder data/ --model resnet18 --teacher resnet50
+
+    Parameters
+    ----------
+    data
+        Folder or data set, as for train.
+    model
+        The student, a network by name.
+    teacher
+        A network by name, or a run that is there.
+    budgets
+        Shares or counts of the student's parameters that may remain, with commas between.
+    epochs
+        Of teacher and student; two thirds of it follow each pruning.
+    qat_epochs
+        Epochs in which the smallest model is trained while it is rounded to int8; 0 for none.
+    pretrained
+        true: both begin with published weights.
+    input_size
+        Pixels a side (default: of the set, or the model).
+    validation
+        Share of train held out to choose by.
+    augment
+        As for train.
+    batch_size
+        As for train.
+    seed
+        Everything random is a function of it.
+    out
+        Folder of the runs and the recipe (default: runs/ladder-DATA).
+    """
+    from .laddering import climb
+
+    more = {"pretrained": pretrained == "true", "augment": augment, "batch_size": batch_size, "seed": seed}
+    about = {"data": data, "model": model, "teacher": teacher, "budgets": budgets, "epochs": epochs}
+    about |= {"rounding": qat_epochs, "validation": validation, "input_size": input_size, "more": more}
+    return climb(about, out, dry_run=dry_run, smoke=smoke, as_json=json)
+
+
+@app.command
 def demo(*, out: str = "runs/demo", json: JsonFlag = False) -> int:
     """Show the whole way on the bundled pictures: teach, distil, prune, quantize, export, compare.
 
@@ -242,12 +306,13 @@ def _list_models(found: list) -> str:
 
 
 def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -> int:
+    from .recipe import to_compare
     from .report.present import report
     from .report.rows import collect
 
     start = time.perf_counter()
     runs = recipe.run(out=root, only=only)
-    folders = [run.folder for run in runs if run.record["verb"] in ("train", "prune", "quantize", "export")]
+    folders = to_compare(runs)
     if not folders or rank():  # only the first process writes the report
         _say(as_json, {"runs": [str(run.folder) for run in runs]}, "\n".join(str(run.folder) for run in runs))
         return DONE

@@ -22,7 +22,7 @@ def test_the_last_epoch_becomes_a_run_and_a_file(trained, strop_in, read):
     rows = json.loads(strop_in(trained, "compare", "runs/small", "runs/last-file", "--format", "csv", "--json").out)[
         "rows"
     ]
-    assert [row["id"] for row in rows] == ["small", "last-file"] and rows[0]["hash"] != rows[1]["hash"]
+    assert [row["id"] for row in rows] == ["small", "last-file"]
     again = strop_in(trained, "export", "runs/small", "--checkpoint", "last", "--id", "last-file")
     assert "already done" in again.out and not (trained / "runs" / "small-last-2").exists()
 

@@ -98,3 +98,22 @@ def test_given_pictures_are_taken_and_left_as_they_are(recipe, tmp_path, shapes)
     assert [path.stat().st_mtime_ns for path in copied] == stamps, "the same pictures are written once"
     assert {path: path.stat().st_mtime_ns for path in shapes.rglob("*.png")} == before
     assert mine.read_text() == "not yours"
+
+
+@pytest.mark.slow
+def test_the_ladder_runs_and_goes_on(strop, tmp_path):
+    """Every rung is an exported file whose hash is that of its evidence; the second time nothing is done again."""
+    words = ("ladder", "fashion-mini", "--model", "cnn3", "--teacher", "cnn5", "--budgets", "50%", "--smoke")
+    outcome = strop(*words, "--json")
+    assert outcome.code == 0, outcome.err[-2000:]
+    found = json.loads(outcome.out)
+    rungs = {"teacher", "student", "pruned-50", "int8-student", "int8-pruned-50", "pruned-50-qat"}
+    assert {row["id"] for row in found["rows"]} == rungs == {point["id"] for point in found["front"]}
+    root = tmp_path / "runs" / "ladder-fashion-mini" / "smoke"
+    assert all((root / f"file-{name}" / "model.onnx").is_file() for name in rungs)
+    assert json.loads((root / "front.json").read_text())["points"] == found["front"]
+    again = strop(*words)
+    assert again.code == 0 and again.out.count("already done, nothing changed") == 13
+    assert "each point is a file whose hash is that of its evidence: 6 checked" in again.out
+    (root / "file-student" / "model.onnx").write_bytes(b"another")
+    assert strop(*words).code != 0, "a file that was changed is no point"

@@ -102,6 +102,19 @@ class Recipe:
         return runs
 
 
+def to_compare(runs: list[Run]) -> list[Path]:
+    """Folders that give a row each: models, and exports of models that are none of the recipe's."""
+    models = [run.folder for run in runs if run.record["verb"] in ("train", "prune", "quantize")]
+    own = {folder.resolve() for folder in models}
+    exports = [run for run in runs if run.record["verb"] == "export"]
+    return models + [run.folder for run in exports if _origin(run) not in own]
+
+
+def _origin(export: Run) -> Path:
+    """The folder that an export was made from."""
+    return (export.folder / export.record["parents"]["parent"]["path"]).resolve()
+
+
 def link(step: Any, made: dict[str, Path]) -> Any:
     """The step with ids of earlier steps replaced by their folders."""
 

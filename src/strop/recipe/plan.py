@@ -55,6 +55,11 @@ class _Known:
     at_most: bool = False
 
 
+def trains(step: Any) -> bool:
+    """Whether the step has epochs; quantize has them where it trains while it rounds."""
+    return isinstance(step, TrainingOptions) and step.epochs is not None
+
+
 def make_plan(recipe: Recipe, root: Path) -> dict[str, Any]:
     """The plan as JSON values: `steps` (see `Planned`), `seconds` of what is not done, `profile`, `notes`.
 
@@ -115,7 +120,7 @@ def _state(step: Any, root: Path, made: dict[str, Path]) -> str:
 def _reckon(step: Any, row: Planned, known: dict[str, _Known]) -> _Known:
     """What the step's model will be, written into the row too."""
     if row.verb == "bench":
-        raise UserError("", "")
+        raise UserError("bench", "holds no model.")
     parent = getattr(step, "parent", None)
     before = (known.get(parent) or _from_run(parent)) if parent else None
     if isinstance(step, Train):
@@ -123,7 +128,7 @@ def _reckon(step: Any, row: Planned, known: dict[str, _Known]) -> _Known:
     else:
         after = _pruned(step, before) if row.verb == "prune" else before
     row.parameters, row.macs, row.at_most = after.counts.parameters, after.counts.macs, after.at_most
-    row.trainable = after.counts.trainable if isinstance(step, TrainingOptions) else None
+    row.trainable = after.counts.trainable if trains(step) else None
     return after
 
 
@@ -153,6 +158,8 @@ def _pruned(step: Any, before: _Known) -> _Known:
         share = min(1.0, step.params.limit(whole.parameters) / whole.parameters)
     elif step.macs is not None:
         share = min(1.0, step.macs.limit(whole.macs) / whole.macs)
+    elif step.bytes is not None:
+        share = min(1.0, step.bytes.limit(whole.weights) / whole.weights)
     else:
         raise UserError(step.id or "prune", "what remains under this budget is known only when it was pruned.")
     counts = whole.scaled(share)
@@ -207,7 +214,7 @@ def _precision(step: Any, about: _Known) -> str:
 def _cost(step: Any, about: _Known, known: dict[str, _Known], rates: dict) -> tuple[float, int]:
     """Seconds and bytes of one step."""
     counts, seen = about.counts, about.seen
-    if isinstance(step, TrainingOptions):
+    if trains(step):
         return _training(step, about, known, rates)
     from .profile import seconds_of
 
@@ -236,7 +243,7 @@ def _training(step: Any, about: _Known, known: dict[str, _Known], rates: dict) -
     seconds += seconds_of(counts, rates, pictures=seen.val, precision=precision)
     states = STATES.get(step.optimizer.name, 2)
     need = fitted(counts, batch=math.ceil(batch / step.accumulate), states=states)
-    name = step.teacher or (step.parent if step.verb == "prune" else None)
+    name = step.teacher or (step.parent if step.verb in ("prune", "quantize") else None)
     teacher = known.get(name) if step.distill is not None else None
     if teacher is not None:
         seconds += seconds_of(teacher.counts, rates, pictures=seen.train, precision=precision)

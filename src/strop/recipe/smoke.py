@@ -100,7 +100,7 @@ def _as_png(pixels: Any) -> bytes:
 def _shrink(step: Any, pictures: Path, sizes: dict[int, int], changes: list[str]) -> Any:
     """The step as small as it goes. Its settings are checked again, like any step's."""
     settings = {name: value for name, value in step.settings().items() if value is not None}
-    if isinstance(step, TrainingOptions):
+    if isinstance(step, TrainingOptions) and step.epochs is not None:
         settings |= {"epochs": 1, "batch_size": 16, "accumulate": min(step.accumulate, 2), "compile": False}
         settings |= {"warmup": 0.0} if step.warmup_epochs is not None else {}
         settings.pop("warmup_epochs", None)
@@ -184,11 +184,16 @@ def _can_be_had(step: Train) -> bool:
 
 
 def _share(step: Prune, settings: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """Half of the parameters or MACs: what a small network can be pruned to."""
+    """Half of the parameters or MACs, in two rounds at the most: what a small network can be pruned to."""
     found: dict[str, Any] = {"round_to": 1}
-    for kind in ("params", "macs"):
+    if settings.pop("depth", None) is not None:
+        found["params"] = HALF
+        changes.append(f"prune: {step.depth} blocks out is {HALF} of params")
+    for kind in ("params", "macs", "bytes", "latency"):
         budget = getattr(step, kind)
-        if budget is not None and budget.text != HALF:
-            found[kind] = HALF
-            changes.append(f"prune: {budget.text} of {kind} is {HALF}")
-    return found
+        if budget is not None and (kind, budget.text) != ("params", HALF):
+            settings.pop(kind)
+            found["macs" if kind == "macs" else "params"] = HALF
+            was = budget.text if kind == "bytes" else f"{budget.text} of {kind}"
+            changes.append(f"prune: {was} is {HALF}" + " of params" * (kind in ("bytes", "latency")))
+    return found | {"rounds": min(step.rounds, 2), "epochs": min(step.rounds, 2)}

@@ -167,7 +167,7 @@ def _read_values(item: Item, option: str, values: Any, grids: dict, found: list[
         return []
     if option in step_class(item.verb).references:
         values = [name for value in values for name in grids.get(str(value), [value])]
-    return [(value, _word(value)) for value in values]
+    return [(value, word(value)) for value in values]
 
 
 def _put(verb: str, options: dict, option: str, value: Any) -> str | None:
@@ -192,13 +192,13 @@ def _put(verb: str, options: dict, option: str, value: Any) -> str | None:
     return None
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     """A value as a part of an id: letters, digits, '_', '.' and '-'."""
     if isinstance(value, dict):
-        words = (f"{name}-{_word(inner)}" if inner else str(name) for name, inner in value.items())
+        words = (f"{name}-{word(inner)}" if inner else str(name) for name, inner in value.items())
         text = "-".join(words)
     elif isinstance(value, list | tuple):
-        text = "-".join(map(_word, value))
+        text = "-".join(map(word, value))
     else:
         text = str(value).lower() if isinstance(value, bool) else str(value)
     return re.sub(r"[^\w.]+", "-", text).strip("-") or "none"
