@@ -20,8 +20,8 @@ def test_the_recipe_holds_every_rung(here):
     made = {step.id: step for step in recipe.steps}
     assert list(made) == [
         "teacher", "student", "pruned-50", "pruned-9", "int8-student", "int8-pruned-50", "int8-pruned-9",
-        "pruned-9-qat", "file-teacher", "file-student", "file-pruned-50", "file-pruned-9", "file-int8-student", "file-int8-pruned-50",
-        "file-int8-pruned-9", "file-pruned-9-qat", "bench",
+        "pruned-9-qat", "file-teacher", "file-student", "file-pruned-50", "file-pruned-9", "file-int8-student",
+        "file-int8-pruned-50", "file-int8-pruned-9", "file-pruned-9-qat", "bench",
     ]  # fmt: skip
     assert made["student"].teacher == made["pruned-9"].teacher == made["pruned-9-qat"].teacher == "teacher"
     assert (made["pruned-9"].params.text, made["pruned-9"].epochs) == ("9%", 8)
