@@ -12,7 +12,7 @@ from .. import runs
 from ..config import RunReference
 from ..errors import UserError, suggest
 from ..runs import Run
-from .runtimes import RUNTIMES, check_runtime, onnx_file, open_runtime, random_batch
+from .runtimes import ON_FILES, RUNTIMES, check_runtime, onnx_file, open_runtime, random_batch
 from .step import Step, log
 
 
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 
     def path(self, scratch: Path) -> str:
         """What a fresh process loads."""
-        return str(onnx_file(self.run, scratch) if self.runtime == "onnxruntime" else self.run.folder)
+        return str(onnx_file(self.run, scratch) if self.runtime in ON_FILES else self.run.folder)
 
 
 class Bench(Step):

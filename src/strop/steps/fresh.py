@@ -76,16 +76,14 @@ def main(runtime: str, path: str, threads: str) -> None:
     from importlib import import_module
 
     from ..runs import Run
-    from .runtimes import open_runtime, random_batch
+    from .runtimes import ON_FILES, open_file, open_runtime, random_batch
 
     begun = time.perf_counter()
-    import_module("onnxruntime" if runtime == "onnxruntime" else "torch")
+    import_module(runtime if runtime in ON_FILES else "torch")
     imported = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        if runtime == "onnxruntime":
-            from ..deploy.runtime import OnnxModel
-
-            model = OnnxModel(Path(path), threads=int(threads))
+        if runtime in ON_FILES:
+            model = open_file(runtime, Path(path), int(threads))
         else:
             model = open_runtime(runtime, Run(Path(path)), Path(scratch), int(threads))
     loaded, batch = time.perf_counter(), random_batch(model, 1)

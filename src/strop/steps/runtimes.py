@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ from ..runs import Run
 if TYPE_CHECKING:
     from ..models.classifier import Classifier
 
-RUNTIMES = ("onnxruntime", "torch", "torch-compiled", "cuda")
-NEEDS_TORCH = RUNTIMES[1:]
+ON_FILES = {"onnxruntime": ("runtime", "OnnxModel")}
+"""Runtimes of ONNX files: name, which is that of the package too, to module and class in `deploy`."""
+NEEDS_TORCH = ("torch", "torch-compiled", "cuda")
+RUNTIMES = (*ON_FILES, *NEEDS_TORCH)
 
 
 def check_runtime(runtime: str, run: Run) -> None:
@@ -34,8 +37,8 @@ def open_runtime(runtime: str, run: Run, scratch: Path, threads: int) -> Any:
     Args:
         scratch: an empty folder, for the ONNX file of a float run.
     """
-    if runtime == "onnxruntime":
-        return open_session(run, scratch, threads)
+    if runtime in ON_FILES:
+        return open_file(runtime, onnx_file(run, scratch), threads)
     from .. import artifact
 
     return _InTorch(artifact.load(run), runtime, threads)
@@ -56,11 +59,15 @@ def onnx_file(run: Run, scratch: Path) -> Path:
     return exported
 
 
+def open_file(runtime: str, file: Path, threads: int) -> Any:
+    """An ONNX file in one of `ON_FILES`."""
+    module, name = ON_FILES[runtime]
+    return getattr(import_module(f"..deploy.{module}", __package__), name)(file, threads=threads)
+
+
 def open_session(run: Run, scratch: Path, threads: int) -> Any:
     """An ONNX session of what the run holds."""
-    from ..deploy.runtime import OnnxModel
-
-    return OnnxModel(onnx_file(run, scratch), threads=threads)
+    return open_file("onnxruntime", onnx_file(run, scratch), threads)
 
 
 class _InTorch:
