@@ -8,14 +8,20 @@ import sys
 from textwrap import fill, indent
 from typing import Any
 
-from .errors import AUDIT_ERRORS, DONE
+from .errors import AUDIT_ERRORS, DONE, GATE_NOT_HELD
 
 log = logging.getLogger("strop")
 
 
 def print_result(verb: str, made: Any, *, as_json: bool) -> int:
     """Print what the step of this verb made; returns the exit code."""
-    printers = {"bench": _print_bench, "predict": _print_predictions, "audit": _print_audit, "info": _print_info}
+    printers = {
+        "bench": _print_bench,
+        "predict": _print_predictions,
+        "audit": _print_audit,
+        "info": _print_info,
+        "verify": _print_verification,
+    }
     return printers.get(verb, _print_run)(made, as_json=as_json) or DONE
 
 
@@ -105,6 +111,18 @@ def _print_audit(audited: Any, *, as_json: bool) -> int:
         print(findings.verdict())
         print("\n".join(map(str, files)))
     return AUDIT_ERRORS if findings.has_errors else DONE
+
+
+def _print_verification(found: Any, *, as_json: bool) -> int:
+    if as_json:
+        checks = [check._asdict() for check in found.checks]
+        print(json.dumps(found._asdict() | {"checks": checks}, ensure_ascii=False))
+    else:
+        for check in found.checks:
+            text = f"{check.name:<14}{'' if check.holds else 'DIFFERS: '}{check.said}"
+            print(fill(text, 80, subsequent_indent=14 * " "))
+        print(fill(found.verdict + (f": {found.note}" if found.note else ""), 80))
+    return GATE_NOT_HELD if found.verdict == "differs" else DONE
 
 
 def _print_info(found: dict, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import subprocess
 import sys
 
@@ -12,9 +11,12 @@ from PIL import Image
 
 from strop import runs
 from strop.data.geometry import fit_square
-from strop.deploy.folder import write_deployment
+from strop.deploy.card import write_card
+from strop.deploy.classify import to_channels_last
+from strop.deploy.evidence import Evidence, lineage, write_evidence
 from strop.deploy.onnx import merge_preprocessing
 from strop.deploy.runtime import OnnxModel
+from strop.deploy.settings import Settings
 from strop.measure.metrics import score
 
 CLASSES = ["zebra", "ant", 'a "quoted" one', "été", "1", "b", "c", "d", "e", "f"]
@@ -29,9 +31,9 @@ def deployed(exported, tmp_path, request):
     (parent.folder / "model.safetensors").write_bytes(b"stands for the parent's tensors")
     run = start(folder=tmp_path / "student-export", id="student-export", verb="export", parents={"parent": parent})
     file = run.folder / "model.onnx"
-    merge_preprocessing(
-        exported("cnn3", channels)[1], file, shape=(channels, 32, 32), mean=(0.4,) * channels, std=(0.25,) * channels
-    )
+    settings = Settings(input_size=32, channels=channels, mean=[0.4] * channels, std=[0.25] * channels)
+    merge_preprocessing(exported("cnn3", channels)[1], file, settings, CLASSES)
+    runs.write_json(run.folder / "data.json", {"counts": {"train": {"zebra": 1200, "ant": 34}}})
     scores = {"split": "test", "data": "blake2b:1234", "classes": CLASSES, "loss": 0.5}
     result = {
         "model": {
@@ -41,7 +43,8 @@ def deployed(exported, tmp_path, request):
         "measured": [scores | score(np.diag([90] * 10) + np.eye(10, k=1, dtype=int) * 10, CLASSES)],
         "latency": {"latency_ms": {"p50": 0.1234, "p95": 0.2345, "n": 50}},
     }  # fmt: skip
-    write_deployment(run, result, {"parent": parent})
+    for write in (write_card, write_evidence):
+        write(run, result, settings, {"n": 990, "same_class": 988, "largest_difference": 0.01}, "animals")
     return run.folder, result, channels
 
 
@@ -62,7 +65,22 @@ def test_the_evidence_is_bound_to_the_bytes(deployed):
     assert {"accuracy", "accuracy_interval", "n", "split", "macro_f1"} <= evidence["accuracy"].keys()
     assert evidence["latency"] == result["latency"] and evidence["data"] == "blake2b:1234"
     assert evidence["parents"]["parent"]["id"] == "student" and evidence["versions"]["strop"]
-    assert evidence["machine"]["processor"]
+    assert evidence["machine"]["processor"] and evidence["resizing"]["same_class"] == 988
+    assert Evidence.model_validate(evidence).accuracy.n == 990
+
+
+def test_the_lineage_is_in_the_evidence(deployed):
+    """Every run that the file came from with its hash; one that was changed since, or is gone, is called that."""
+    folder, *_ = deployed
+    [parent] = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))["lineage"]
+    assert (parent["id"], parent["of"], parent["missing"]) == ("student", "student-export", True)  # it never ended
+    run = runs.Run(folder)
+    record = runs.Run(folder.parent / "student").record
+    runs.write_json(folder.parent / "student" / "run.json", record | {"status": "complete"})
+    [parent] = lineage(run)
+    assert (parent["verb"], parent["changed"]) == ("train", False)
+    (folder.parent / "student" / "model.safetensors").write_bytes(b"others")
+    assert lineage(run)[0]["changed"]
 
 
 def test_class_names_are_in_the_order_of_the_outputs(deployed):
@@ -70,7 +88,8 @@ def test_class_names_are_in_the_order_of_the_outputs(deployed):
     folder, *_ = deployed
     assert json.loads((folder / "classes.json").read_text(encoding="utf-8")) == CLASSES
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md", "classes.json", "evidence.json", "model.onnx", "run.json",
+        "README.md", "classes.json", "data.json", "evidence.json", "model.onnx", "package.json", "predict.mjs",
+        "predict.py", "run.json",
     ]  # fmt: skip
 
 
@@ -82,7 +101,10 @@ def test_the_page_has_the_numbers(deployed):
     data = (folder / "model.onnx").read_bytes()
     for text in (
         "# student, exported by strop",
-        f"32 x 32 {'grey' if channels == 1 else 'RGB'} pictures in 10 classes",
+        "which of 10 classes",
+        f"scaled to 32 x 32{', in grey' if channels == 1 else ''} |",
+        "animals, 1,234 pictures, `blake2b:1234`",
+        "988 of 990 pictures get the class",
         "90.91 % on 990 test pictures",
         f"({100 * low:.2f} to {100 * high:.2f}, Wilson 95%)",
         "| 74,986 |",
@@ -103,48 +125,56 @@ def draw(side, seed=0):
     return (127.5 + 120 * np.stack(waves, 2)).astype(np.uint8)
 
 
-def run_the_page(folder, *pictures):
-    """Run the page's code block as it stands, in the folder, for each picture; the classes and probabilities."""
-    (block,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    for number, pixels in enumerate(pictures):
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    assert block.count('"picture.png"') == 1
-    (folder / "block.py").write_text(block, encoding="utf-8")
-    every = (
-        "from pathlib import Path; block = Path('block.py').read_text('utf-8')\n"
-        f"for n in range({len(pictures)}): exec(block.replace('picture.png', f'{{n}}.png'), {{}})"
-    )
+def run_the_client(folder, *pictures):
+    """What predict.py says to pictures, in their order: (class, probability)."""
+    names = [f"{number}.png" for number in range(len(pictures))]
+    for name, pixels in zip(names, pictures, strict=True):
+        Image.fromarray(pixels).save(folder / name)
     done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", every], cwd=folder, capture_output=True, text=True, encoding="utf-8"
-    )
+        [sys.executable, "-X", "utf8", "predict.py", *names], cwd=folder, capture_output=True, text=True,
+        encoding="utf-8", env={"PYTHONPATH": ""},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    rows = [line.rpartition(" ") for line in done.stdout.splitlines()]
-    return [(name, float(probability)) for name, _, probability in rows]
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[2] for row in rows] == names
+    return [(row[0], float(row[1])) for row in rows]
 
 
-def test_the_pages_code_agrees_with_strop(deployed):
-    """On square pictures: equal where the size fits, near where both have to scale, by averaging or by interpolating.
-
-    Grey values of a colour picture may differ by one level (two libraries round); scaling by a few levels.
-    """
+def test_the_client_agrees_with_strop(deployed):
+    """The file scales as strop does: the same class, and probabilities to 2 % where OpenCV rounds its weights."""
     folder, _, channels = deployed
     session = OnnxModel(folder / "model.onnx", threads=1)
     squares = np.indices((97, 97)).sum(0) // 3 % 2 * 255  # detail that smoothing filters would wash out
     pictures = [*(draw(side) for side in (32, 97, 20)), np.stack([squares.astype(np.uint8)] * 3, 2)]
-    tolerances = [1e-6 if channels == 3 else 5e-3, 2e-2, 2e-2, 5e-2]
-    answers = run_the_page(folder, *pictures)
+    tolerances = [1e-6, 1e-6, 2e-2, 1e-6]
+    answers = run_the_client(folder, *pictures)
     for pixels, (name, probability), tolerance in zip(pictures, answers, tolerances, strict=True):
-        expected = session(fit_square(pixels, 32, channels)[None])[0]
+        expected = session(to_channels_last(fit_square(pixels, 32, channels)[None]))[0]
         assert expected.max() > 0.3  # else the class would say little
         assert name == CLASSES[expected.argmax()]
         assert probability == pytest.approx(expected.max(), abs=tolerance)
 
 
-def test_the_pages_code_cuts_the_centre(deployed):
+def test_the_client_cuts_the_centre(deployed):
     """What lies outside the centre square of a wide picture is not looked at."""
     folder, *_ = deployed
     square = draw(32)
     wide = np.random.default_rng(0).integers(0, 256, (32, 60, 3), dtype=np.uint8)
     wide[:, 14:46] = square
-    inside, alone = run_the_page(folder, wide, square)
+    inside, alone = run_the_client(folder, wide, square)
     assert inside == alone
+
+
+def test_the_client_is_fifteen_lines(deployed):
+    """As promised, and of numpy, ONNX Runtime and Pillow only."""
+    text = (deployed[0] / "predict.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 15
+    imports = {line for line in text.splitlines() if line.startswith(("import", "from"))}
+    assert imports == {"import json, pathlib, sys", "import numpy, onnxruntime", "from PIL import Image, ImageOps"}
+
+
+def test_transparent_parts_lie_on_the_colour_of_training(deployed):
+    """Both programs get the colour of the run: here white, as (255, 255, 255)."""
+    folder, *_ = deployed
+    assert '"RGBA", image.size, (255, 255, 255)' in (folder / "predict.py").read_text(encoding="utf-8")
+    assert "BELOW = [255, 255, 255];" in (folder / "predict.mjs").read_text(encoding="utf-8")

@@ -7,9 +7,11 @@ import torch
 
 from strop.deploy.onnx import merge_preprocessing
 from strop.deploy.runtime import OnnxModel
+from strop.deploy.settings import Settings, read_about
 from strop.errors import UserError
 from strop.quantize.static import quantize_int8
 
+CLASSES = list("abcdefghij")
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 
 
@@ -28,9 +30,19 @@ def pixels(n, channels, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, channels, 32, 32), dtype=np.uint8)
 
 
-def merge(source, target, channels):
-    merge_preprocessing(source, target, shape=(channels, 32, 32), mean=MEAN[:channels], std=STD[:channels])
+def settings(channels, **more):
+    about = {"input_size": 32, "channels": channels, "mean": MEAN[:channels], "std": STD[:channels]}
+    return Settings(**about | more)
+
+
+def merge(source, target, channels, **more):
+    merge_preprocessing(source, target, settings(channels, **more), CLASSES)
     return OnnxModel(target, threads=1)
+
+
+def rgb(images):
+    """(B, C, H, W) as an exported file takes it."""
+    return np.repeat(images.transpose(0, 2, 3, 1), 4 - images.shape[1] if images.shape[1] == 1 else 1, axis=3)
 
 
 @pytest.mark.parametrize(
@@ -73,9 +85,10 @@ def test_pixels_in_probabilities_out(exported, tmp_path, channels):
     net, source = exported("cnn3", channels)
     session = merge(source, tmp_path / "model.onnx", channels)
     assert session.dtype == np.uint8 and session.shape == (channels, 32, 32) and session.input.name == "images"
+    assert session.input.shape == ["batch", "height", "width", 3]
     for n in (1, 5):
         images = pixels(n, channels)
-        found = session(images)
+        found = session(rgb(images))
         expected = softmax(net(torch.from_numpy(normalised(images, channels))).numpy())
         assert found.dtype == np.float32 and found.shape == (n, 10)
         assert np.abs(found - expected).max() < 1e-5
@@ -86,9 +99,43 @@ def test_each_channel_has_its_own_mean_and_sd(exported, tmp_path):
     """A file with the channels' means exchanged answers otherwise: they are not averaged away."""
     _, source = exported("cnn3", 3)
     right = merge(source, tmp_path / "right.onnx", 3)
-    merge_preprocessing(source, tmp_path / "wrong.onnx", shape=(3, 32, 32), mean=MEAN[::-1], std=STD[::-1])
-    images = pixels(4, 3)
-    assert np.abs(right(images) - OnnxModel(tmp_path / "wrong.onnx", threads=1)(images)).max() > 1e-4
+    wrong = merge(source, tmp_path / "wrong.onnx", 3, mean=MEAN[::-1], std=STD[::-1])
+    images = rgb(pixels(4, 3))
+    assert np.abs(right(images) - wrong(images)).max() > 1e-4
+
+
+def test_temperature_divides_the_logits(exported, tmp_path):
+    """softmax(logits / 2), from the logits of the bare network; the class stays, the probability falls."""
+    _, source = exported("cnn3")
+    images = pixels(6, 1)
+    logits = OnnxModel(source, threads=1)(normalised(images, 1))
+    warm = merge(source, tmp_path / "warm.onnx", 1, temperature=2)(rgb(images))
+    assert np.abs(warm - softmax(logits / 2)).max() < 1e-5
+    assert (warm.max(1) < softmax(logits).max(1)).all() and (warm.argmax(1) == logits.argmax(1)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_file_says_what_it_is(exported, tmp_path, channels):
+    """Settings and class names are in the metadata; a file without them is refused."""
+    session = merge(exported("cnn3", channels)[1], tmp_path / "model.onnx", channels, temperature=1.5, alpha="black")
+    assert session.about.classes == CLASSES
+    assert session.about.preprocess == settings(channels, temperature=1.5, alpha="black")
+    model = onnx.load(tmp_path / "model.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "bare.onnx")
+    with pytest.raises(UserError, match="does not say what it does to pictures"):
+        OnnxModel(tmp_path / "bare.onnx")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"format": 1}', '{"format": 1, "classes": [], "preprocess": {}}', "[" * 100_000]
+    + ['{"format": 1, "classes": ["a"], "preprocess": {"input_size": 4, "channels": 1, "mean": [0], "std": [0]}}'],
+)
+def test_metadata_that_is_none(text):
+    """Whatever a file says about itself, the message names the file."""
+    with pytest.raises(UserError, match=r"^bad\.onnx"):
+        read_about({"strop": text}, "bad.onnx")
 
 
 def test_an_int8_file_keeps_its_numbers(exported, tmp_path):
@@ -98,15 +145,16 @@ def test_an_int8_file_keeps_its_numbers(exported, tmp_path):
     floats = normalised(images, 1)
     quantize_int8(source, tmp_path / "int8.onnx", [floats])
     session = merge(tmp_path / "int8.onnx", tmp_path / "model.onnx", 1)
+    answers = session(rgb(images))
     inner = OnnxModel(tmp_path / "int8.onnx", threads=1)(floats)
     # A pixel at the edge between two steps of the input's 8 bits may fall on the other side: one step, not more.
-    assert np.abs(session(images) - softmax(inner)).max() < 5e-3
-    assert np.median(np.abs(session(images) - softmax(inner))) < 1e-5
+    assert np.abs(answers - softmax(inner)).max() < 5e-3
+    assert np.median(np.abs(answers - softmax(inner))) < 1e-5
     before, after = (
         {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / name).graph.initializer}
         for name in ("int8.onnx", "model.onnx")
     )
-    assert set(after) - set(before) == {"strop_scale", "strop_shift"}
+    assert set(after) - set(before) == {"strop_scale", "strop_shift", "strop_temperature"}
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 

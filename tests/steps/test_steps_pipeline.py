@@ -67,6 +67,7 @@ def test_pipeline_files_of_an_export(pipeline, name):
     """An export adds the file to deploy, its class names, its evidence and how to use it."""
     found = {path.name for path in pipeline.run(name).iterdir()}
     assert found >= {"run.json", "result.json", "model.onnx", "classes.json", "evidence.json", "README.md"}
+    assert found >= {"predict.py", "predict.mjs", "package.json"}
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -187,7 +188,7 @@ def test_pipeline_export_accuracy_by_hand(pipeline, shapes, read, name):
     confusion = np.zeros((4, 4), int)
     for truth, label in enumerate(classes):
         for file in sorted((shapes / "test" / label).iterdir()):
-            pixels = np.asarray(Image.open(file), np.uint8)[None, None]
+            pixels = np.asarray(Image.open(file).convert("RGB"))[None]
             [[probabilities]] = session.run(None, {"images": pixels})
             assert math.isclose(probabilities.sum(), 1, abs_tol=1e-5)
             confusion[truth, probabilities.argmax()] += 1
@@ -208,14 +209,13 @@ def test_pipeline_evidence(pipeline, read, name):
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_pipeline_readme_snippet(pipeline, shapes, read, name, tmp_path):
-    """The code in the export's README runs as it stands, without torch, and finds the class of a picture."""
-    code = (pipeline.run(name) / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    for file in ("model.onnx", "classes.json"):
+def test_pipeline_python_client(pipeline, shapes, read, name, tmp_path):
+    """predict.py runs where only model and class names are, without torch, and finds the class of a picture."""
+    for file in ("model.onnx", "classes.json", "predict.py"):
         (tmp_path / file).write_bytes((pipeline.run(name) / file).read_bytes())
-    (tmp_path / "picture.png").write_bytes((shapes / "test" / "disc" / "000.png").read_bytes())
-    code = "import sys; sys.modules['torch'] = None\n" + code
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    code = "import sys, runpy; sys.modules['torch'] = None; runpy.run_path('predict.py')"
+    words = [sys.executable, "-c", code, str(shapes / "test" / "disc" / "000.png")]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == "disc"
 

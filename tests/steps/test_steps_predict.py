@@ -29,7 +29,7 @@ def test_predict_is_what_the_file_says(predict, trained, shapes):
     session = onnxruntime.InferenceSession(trained / "runs" / "small-export" / "model.onnx")
     classes = json.loads((trained / "runs" / "small-export" / "classes.json").read_text())
     file = shapes / "test" / "slope" / "003.png"
-    probabilities = session.run(None, {"images": np.asarray(Image.open(file))[None, None]})[0][0]
+    probabilities = session.run(None, {"images": np.asarray(Image.open(file).convert("RGB"))[None]})[0][0]
     [row] = json.loads(predict(file, "--json", run="runs/small-export").out)["predictions"]
     assert row["class"] == classes[int(probabilities.argmax())]
     assert row["probability"] == pytest.approx(float(probabilities.max()), abs=1e-5)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 import torch.nn as nn
 from onnx import TensorProto, helper, numpy_helper
 
-INPUT, OUTPUT = "images", "probabilities"
+from .preprocessing import TEMPERATURE, before, constants
+from .settings import Settings, write_about
+
+OUTPUT = "probabilities"
 
 
 def export_float(net: nn.Module, shape: tuple[int, int, int], path: Path) -> None:
@@ -47,38 +50,38 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def merge_preprocessing(
-    source: Path, target: Path, *, shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]
-) -> None:
-    """Prepend (pixel / 255 - mean) / std and append softmax, so that uint8 pixels go in and probabilities come out.
+def merge_preprocessing(source: Path, target: Path, settings: Settings, classes: Sequence[str]) -> None:
+    """Put the preprocessing before the network and softmax(logits / temperature) behind it.
+
+    The network's own nodes and numbers are copied as they are, quantized ones too. The settings and the class names
+    are written into the file's metadata (`settings.About`), so that the file alone can be used.
 
     Args:
         source: graph with one normalised float input and logits.
-        target: where to write; input "images" (B, C, H, W) uint8, output "probabilities" (B, K) float32.
+        target: where to write; input "images" (B, H, W, 3) uint8 RGB with any H and W, output "probabilities" (B, K)
+            float32.
     """
     model = onnx.load(source, load_external_data=False)
     graph = model.graph
     inner, logits = graph.input[0].name, graph.output[0].name
-    scale = (1 / (255 * np.asarray(std, np.float32))).reshape(-1, 1, 1)
-    shift = (-np.asarray(mean, np.float32) / np.asarray(std, np.float32)).reshape(-1, 1, 1)
-    before = [
-        helper.make_node("Cast", [INPUT], ["strop_float"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["strop_float", "strop_scale"], ["strop_scaled"]),
-        helper.make_node("Add", ["strop_scaled", "strop_shift"], [inner]),
+    first = before(settings, inner)
+    after = [
+        helper.make_node("Div", [logits, TEMPERATURE], ["strop_calibrated"]),
+        helper.make_node("Softmax", ["strop_calibrated"], [OUTPUT], axis=1),
     ]
-    nodes = [*before, *graph.node, helper.make_node("Softmax", [logits], [OUTPUT], axis=1)]
-    classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    constants = [numpy_helper.from_array(scale, "strop_scale"), numpy_helper.from_array(shift, "strop_shift")]
+    temperature = numpy_helper.from_array(constants(settings)[TEMPERATURE], TEMPERATURE)
+    count = graph.output[0].type.tensor_type.shape.dim[1].dim_value
     merged = helper.make_graph(
-        nodes,
+        [*first.node, *graph.node, *after],
         "strop",
-        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", *shape])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes])],
-        [*graph.initializer, *constants],
+        list(first.input),
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", count])],
+        [*graph.initializer, *first.initializer, temperature],
     )
     result = helper.make_model(
         merged, opset_imports=model.opset_import, ir_version=model.ir_version, producer_name="strop"
     )
+    helper.set_model_props(result, write_about(settings, list(classes)))
     result.functions.extend(model.functions)
     onnx.checker.check_model(result)
     onnx.save(result, target)

@@ -8,22 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from .settings import About, read_about
 
 
 class OnnxModel:
     """A session of ONNX Runtime on the CPU.
 
     Args:
-        path: the file; its one input is called with (B, C, H, W).
+        file: an exported file, which takes (B, H, W, 3) uint8 RGB of any H and W and gives probabilities, or a bare
+            network, which takes (B, C, S, S) float32, normalised; or the bytes of one.
         threads: 1 for latencies that can be compared, 0 for all cores.
         profile: what the names of the runtime's profiles begin with; see `end_profile`.
     Raises:
-        UserError: the runtime can't read the file.
+        UserError: the runtime can't read the file, or a file that takes uint8 does not say what it does to them.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0, profile: Path | None = None):
+    def __init__(self, file: Path | bytes, *, threads: int = 0, profile: Path | None = None):
         import onnxruntime
 
+        where = "the model" if isinstance(file, bytes) else str(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -34,20 +37,25 @@ class OnnxModel:
             # there is nothing that it can read.
             with tempfile.TemporaryDirectory() as empty:
                 options.add_session_config_entry("session.model_external_initializers_file_folder_path", empty)
-                self._session = onnxruntime.InferenceSession(
-                    Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
-                )
+                raw = file if isinstance(file, bytes) else Path(file).read_bytes()
+                self._session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own that share no public base
             raise UserError(
-                str(path), f"ONNX Runtime can't read it ({str(error).splitlines()[0][:120]}). Export it again."
+                where, f"ONNX Runtime can't read it ({str(error).splitlines()[0][:120]}). Export it again."
             ) from error
         self.input = self._session.get_inputs()[0]
         self.dtype = np.uint8 if "uint8" in self.input.type else np.float32
+        self.about: About | None = None
+        if self.dtype == np.uint8:
+            self.about = read_about(self._session.get_modelmeta().custom_metadata_map, where)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one picture."""
-        return tuple(self.input.shape[1:])
+        """(C, S, S) of what the network sees of one picture."""
+        if self.about is None:
+            return tuple(self.input.shape[1:])
+        settings = self.about.preprocess
+        return settings.channels, settings.input_size, settings.input_size
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self.input.name: images})[0]

@@ -13,7 +13,7 @@ from ..errors import suggest
 from ..steps import VERBS, step_class
 from ..steps.options import DataConfig
 
-RECIPE_VERBS = [verb for verb in VERBS if verb not in ("predict", "audit", "info")]
+RECIPE_VERBS = [verb for verb in VERBS if verb not in ("predict", "verify", "audit", "info")]
 MOST = 64  # combinations of one step
 MOST_STEPS = 500  # of one recipe
 

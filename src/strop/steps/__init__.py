@@ -12,6 +12,7 @@ VERBS = {
     "bench": "Bench",
     "audit": "Audit",
     "predict": "Predict",
+    "verify": "Verify",
     "info": "Info",
 }
 

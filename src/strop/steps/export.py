@@ -13,7 +13,10 @@ from .step import MOVED, Step, require_model
 
 
 class Export(Step):
-    """Write model.onnx (uint8 pixels in, probabilities out) and measure accuracy and latency on that file.
+    """Write a folder to deploy: model.onnx (uint8 RGB of any size in, probabilities out) with its evidence.
+
+    Accuracy and latency are measured on that file; class names, a model card and programs in Python and Node that
+    call it lie beside it. `strop verify` holds the folder against its evidence.
 
     Example: strop export runs/resnet18-pruned-int8
     """
@@ -27,6 +30,9 @@ class Export(Step):
     unfinished: bool = Field(False, description="the best epoch so far of a training that is not finished")
     checkpoint: Literal["best", "last"] = Field(
         "best", description="of a finished training: the best epoch, or the last"
+    )
+    temperature: float | None = Field(
+        None, ge=0.01, le=100, description="logits are divided by it, for calibrated probabilities (default: the run's)"
     )
     split: Literal["val", "test"] | None = Field(None, description="pictures for the evidence (default: test, if any)")
 
@@ -76,42 +82,51 @@ class Export(Step):
         from pathlib import Path
 
         from .. import artifact
-        from ..data.load import pictures
-        from ..deploy.folder import write_deployment
+        from ..deploy.card import write_card
+        from ..deploy.evidence import write_evidence
         from ..deploy.onnx import export_float, merge_preprocessing
-        from ..measure.bench import bench
+        from ..deploy.runtime import OnnxModel
         from .looks import count_look
         from .results import describe_file, measured
-        from .runtimes import open_session, random_batch
-        from .subjects import open_subject, write_description
+        from .subjects import write_description
+        from .whole import Whole, WholePictures
 
         parent = parents["parent"]
-        preprocess = artifact.read_preprocess(_description(parent))
+        settings, classes = self._read_settings(parent)
         with tempfile.TemporaryDirectory() as scratch:
             source = parent.model_file
             if source.suffix != ".onnx":
                 source = Path(scratch) / "float.onnx"
-                export_float(artifact.load(parent).net, preprocess.shape, source)
-            merge_preprocessing(
-                source, run.folder / "model.onnx", shape=preprocess.shape, mean=preprocess.mean, std=preprocess.std
-            )
+                shape = settings.channels, settings.input_size, settings.input_size
+                export_float(artifact.load(parent).net, shape, source)
+            merge_preprocessing(source, run.folder / "model.onnx", settings, classes)
         write_description(run.folder, parent)
-        split = self._split(data)
-        chosen = pictures(data, split, size=preprocess.input_size, channels=preprocess.channels)
-        scores = measured(run, open_subject(run), chosen, data, split=split, runtime="onnxruntime")
+        split, whole = self._split(data), Whole(OnnxModel(run.folder / "model.onnx"))
+        scores = measured(run, whole, WholePictures(data, split), data, split=split, runtime="onnxruntime")
         scores |= count_look(run, parent, data, split)
-        session = open_session(run, run.folder, 1)
-        speed = bench({"file": session}, {"file": lambda count: random_batch(session, count)}, rounds=50)["file"]
         result = {
             "model": parent.result["model"] | describe_file(run),
             "measured": [scores],
-            "latency": {"id": run.id, "hash": run.model_hash(), "runtime": "onnxruntime", "threads": 1, **speed},
+            "latency": {"id": run.id, "hash": run.model_hash(), "runtime": "onnxruntime", "threads": 1, **_speed(run)},
         }
-        write_deployment(run, result, parents)
+        write_card(run, result, settings, whole.resizing, data.source.name)
+        write_evidence(run, result, settings, whole.resizing, data.source.name)
         return result
 
+    def _read_settings(self, parent: Run) -> tuple[Any, list[str]]:
+        """What the file will do to pictures, and its classes."""
+        from ..deploy.settings import Settings
+        from ..runs import read_json
+        from .results import temperature_of
 
-def _description(run: Run) -> dict:
-    from ..runs import read_json
+        description = read_json(parent.folder / "model.json")
+        temperature = self.temperature or temperature_of(parent) or 1.0
+        return Settings(**description["preprocess"], temperature=temperature), description["classes"]
 
-    return read_json(run.folder / "model.json")
+
+def _speed(run: Run) -> dict:
+    from ..measure.bench import bench
+    from .runtimes import open_session, random_batch
+
+    session = open_session(run, run.folder, 1)
+    return bench({"file": session}, {"file": lambda count: random_batch(session, count)}, rounds=50)["file"]

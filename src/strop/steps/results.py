@@ -76,10 +76,12 @@ def measure(
     """An entry of `measured`, and the answers that it was made from; `record` as in `evaluate`.
 
     Args:
+        pictures: those of the split, or a loader of them.
         temperature: fitted on other pictures; on validation pictures it is fitted here.
     """
-    path, answers = run.model_file, Answers(len(pictures), len(data.classes))
-    scores = evaluate(predict, evaluation_loader(pictures), data.classes, ranks=ranks, record=record, answers=answers)
+    path, answers = run.model_file, Answers(len(data.splits[split]), len(data.classes))
+    loader = pictures if hasattr(pictures, "epoch") else evaluation_loader(pictures)
+    scores = evaluate(predict, loader, data.classes, ranks=ranks, record=record, answers=answers)
     answers.gather(ranks)
     targets = answers.targets[answers.kept]
     if split == "val":

@@ -98,8 +98,7 @@ def random_batch(session: Any, count: int) -> Any:
     """Pixels (or normalised floats) of no meaning; the time does not depend on them."""
     import numpy as np
 
-    generator = np.random.default_rng(0)
-    shape = (count, *session.shape)
-    if session.dtype == np.uint8:
-        return generator.integers(0, 256, shape, dtype=np.uint8)
-    return generator.standard_normal(shape, dtype=np.float32)
+    generator, (channels, size, _) = np.random.default_rng(0), session.shape
+    if session.dtype == np.uint8:  # squares of the network's size, which the graph does not scale
+        return generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return generator.standard_normal((count, channels, size, size), dtype=np.float32)

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from .. import artifact
 from ..data.load import pictures
+from ..deploy import classify
+from ..deploy.classify import to_channels_last
 from ..deploy.runtime import OnnxModel
 from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
 from ..runs import Run, read_json
 from ..train.precision import resolve_device
+from .whole import log_probabilities
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,10 @@ def open_subject(run: Run, *, device: str = "cpu", threads: int = 0) -> Subject:
 
 
 def _from_pixels(session: OnnxModel):
-    """An exported file: the preprocessing is in the graph, probabilities come out.
-
-    What is 0 in float32 is taken for its smallest normal number, 1.2e-38: a picture costs at most 87.3 nats.
-    """
-    smallest = torch.finfo(torch.float32).tiny
+    """An exported file: the preprocessing is in the graph, probabilities come out."""
 
     def predict(images: Tensor) -> Tensor:
-        return torch.from_numpy(session(images.numpy())).clamp_min(smallest).log()
+        return log_probabilities(torch.from_numpy(session(to_channels_last(images.numpy()))))
 
     return predict
 
@@ -89,8 +88,7 @@ def open_split(data, split: str, preprocess: Preprocess):
 
 def normalize(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """(pixel / 255 - mean) / std, (B, C, H, W) uint8 to float32."""
-    mean, std = (np.asarray(values, np.float32).reshape(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
-    return images.astype(np.float32) * (1 / (255 * std)) - mean / std
+    return classify.normalize(images, preprocess.mean, preprocess.std)
 
 
 def write_description(folder: Path, parent: Run, **more) -> None:

@@ -1,0 +1,123 @@
+"""The page and the programs beside an exported file: what it is, how well it does, and how to call it."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+
+from ..data.picture import parse_colour
+from ..runs import Run, file_hash
+from ..writing import write_whole
+from .settings import Settings
+
+CARD = """# {name}, exported by strop
+
+`model.onnx` says which of {count} classes a picture shows: {classes}.
+
+| | |
+| --- | --- |
+| network | {model}, {trained} |
+| sees | the centre square of the picture, scaled to {size} x {size}{grey} |
+| parameters | {parameters:,} |
+| multiply-accumulates | {macs:,} |
+| file | `model.onnx`, {bytes:,} bytes, `{hash}` |
+| trained on | {source}, {pictures}, `{data}` |
+| accuracy | {accuracy:.2f} % on {n} {split} pictures ({low:.2f} to {high:.2f}, {method}) |
+| macro F1 | {f1:.2f} % |
+| calibration | NLL {loss}, ECE {ece}, temperature {temperature:g}{fitted} |
+| latency | {p50:.3f} ms a picture (p50; p95 {p95:.3f}), 1 thread, {processor} |
+| resizing | {same} of {resized} pictures get the class that they get when strop scales them itself |
+
+These figures were measured on this very file; `evidence.json` holds them with the hashes of the file, its parents and
+the data. `strop verify` on this folder measures again and says whether all of it still holds.
+
+## Call it
+
+Input `images`: uint8, (B, H, W, 3), RGB, upright, any height and width. Output `probabilities`: float32, (B, {count}),
+in the order of `classes.json`. Cutting, scaling and normalising are in the graph: hand the pixels in as they are.
+
+```sh
+pip install numpy onnxruntime pillow && python predict.py picture.jpg
+npm install && node predict.mjs picture.jpg
+strop predict . picture.jpg
+```
+
+What the caller does: decode, turn upright by EXIF, lay transparent parts on {alpha}, give RGB. Pictures of 16 bits a
+channel are cut to their upper 8 bits by `strop predict` only; make them 8 bits for the other two. WebP is not read by
+`predict.mjs`. JPEG decoders differ by a few levels, which can move a picture that lies between two classes.
+
+## Limits
+
+* One class is always given. A picture of anything else gets one too, and can get it with a high probability.
+* The accuracy holds for pictures like those it was measured on, taken the same way, classes in the same shares.
+* {n} pictures were measured: the accuracy is known to within {width:.1f} points, that of a class less well.
+* What lies outside the centre square is not looked at. The latency is that of pictures of {size} x {size}; larger ones
+  are scaled first, which takes longer the larger they are.
+
+## Licences
+
+strop adds no licence to this file: what you may do with it follows from the licences of the pictures and, where
+training began from ready weights, of these. ONNX Runtime is MIT, NumPy BSD-3, Pillow MIT-CMU, Jimp MIT.
+"""
+
+
+def write_card(run: Run, result: dict, settings: Settings, resizing: dict, source: str) -> None:
+    """Write README.md and the two programs."""
+    scores, model, latency = result["measured"][0], result["model"], result["latency"]["latency_ms"]
+    low, high = scores["accuracy_interval"]
+    counts = [sum(run.data["counts"]["train"].values())] if (run.folder / "data.json").is_file() else []
+    card = CARD.format(
+        name=run.record["parents"]["parent"]["id"],
+        model=model["name"],
+        size=settings.input_size,
+        grey=", in grey" if settings.channels == 1 else "",
+        count=len(scores["classes"]),
+        classes=_listed(scores["classes"]),
+        trained=", ".join(model["trained"]) or "trained plainly",
+        parameters=model["parameters"],
+        macs=model["macs"],
+        bytes=model["bytes"],
+        hash=file_hash(run.folder / "model.onnx"),
+        source=source,
+        pictures=f"{counts[0]:,} pictures" if counts else "its pictures",
+        data=scores["data"],
+        n=f"{scores['n']:,}",
+        split=scores["split"],
+        accuracy=100 * scores["accuracy"],
+        low=100 * low,
+        high=100 * high,
+        width=100 * max(high - scores["accuracy"], scores["accuracy"] - low),
+        method=scores["interval_method"],
+        f1=100 * scores["macro_f1"],
+        loss=_digits(scores.get("loss")),
+        ece=_digits(scores.get("ece")),
+        temperature=settings.temperature,
+        fitted="" if settings.temperature != 1 else " (not fitted)",
+        p50=latency["p50"],
+        p95=latency["p95"],
+        processor=run.record["machine"]["processor"],
+        same=f"{resizing['same_class']:,}",
+        resized=f"{resizing['n']:,}",
+        alpha=settings.alpha,
+    )
+    write_whole(run.folder / "README.md", card.encode())
+    below = parse_colour(settings.alpha)
+    write_client(run, "client.py.txt", "predict.py", r"\bBELOW\b", str(below))
+    write_client(run, "predict.mjs", "predict.mjs", r"\[255, 255, 255\]", json.dumps(below))
+    write_client(run, "package.json", "package.json")
+
+
+def write_client(run: Run, source: str, target: str, pattern: str = "(?!)", value: str = "") -> None:
+    """Copy a program into the folder, the colour below transparent parts put in."""
+    text = (resources.files(__package__) / "clients" / source).read_text(encoding="utf-8")
+    write_whole(run.folder / target, re.sub(pattern, value, text).encode())
+
+
+def _listed(classes: list[str], most: int = 40) -> str:
+    shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in classes[:most])
+    return shown if len(classes) <= most else f"{shown} and {len(classes) - most} more (`classes.json`)"
+
+
+def _digits(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"

@@ -1,0 +1,136 @@
+"""evidence.json: what was measured on an exported file, bound to its bytes; written by export, read by verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..data.picture import open_regular, unreadable
+from ..errors import UserError
+from ..runs import Run, file_hash, parse_json
+from ..writing import write_json
+from .settings import Settings
+
+MODEL, CLASSES, EVIDENCE = "model.onnx", "classes.json", "evidence.json"
+LARGEST_JSON = 50_000_000
+LARGEST_MODEL = 2**31  # what protobuf can hold
+COUNTED = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+SCORES = (
+    *("split", "pictures", "n", "accuracy", "accuracy_interval", "interval_method"),
+    *("macro_precision", "macro_recall", "macro_f1", "top5", "top5_interval"),
+    *("loss", "brier", "ece", "ece_bins", "test_set", "looks"),
+)
+
+
+class Scores(BaseModel):
+    """The part of `accuracy` that verify holds a new measurement against; the rest is for people."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    split: str = Field(pattern="^(train|val|test)$")
+    n: int = Field(ge=1)
+    accuracy: float = Field(ge=0, le=1, strict=False)
+    macro_precision: float = Field(ge=0, le=1, strict=False)
+    macro_recall: float = Field(ge=0, le=1, strict=False)
+    macro_f1: float = Field(ge=0, le=1, strict=False)
+
+
+class Evidence(BaseModel):
+    """The part of evidence.json that verify reads. It names no path that is followed."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    format: int = Field(ge=1, le=1)
+    file: str = Field(pattern=r"^model\.onnx$")
+    bytes: int = Field(ge=1, le=LARGEST_MODEL)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    classes: list[str] = Field(min_length=1)
+    preprocess: Settings
+    accuracy: Scores
+    data: str = Field(max_length=200)
+    versions: dict[str, str] = {}
+
+
+def write_evidence(run: Run, result: dict, settings: Settings, resizing: dict, source: str) -> None:
+    """Write classes.json, then evidence.json."""
+    scores, record = result["measured"][0], run.record
+    write_json(run.folder / CLASSES, scores["classes"])
+    write_json(
+        run.folder / EVIDENCE,
+        {
+            "format": 1,
+            "file": MODEL,
+            "bytes": (run.folder / MODEL).stat().st_size,
+            "sha256": file_hash(run.folder / MODEL).removeprefix("sha256:"),
+            "input": {"name": "images", "type": "uint8", "shape": ["batch", "height", "width", 3], "colours": "RGB"},
+            "output": {"name": "probabilities", "type": "float32", "shape": ["batch", len(scores["classes"])]},
+            "classes": scores["classes"],
+            "preprocess": settings.model_dump(mode="json"),
+            "accuracy": {name: scores[name] for name in SCORES if name in scores},
+            "resizing": resizing,
+            "latency": result["latency"],
+            "data": scores["data"],
+            "source": source,
+            "parents": record["parents"],
+            "lineage": lineage(run),
+            "versions": record["versions"],
+            "machine": record["machine"],
+        },
+    )
+
+
+def lineage(run: Run) -> list[dict[str, Any]]:
+    """Every run that the file came from, nearest first, as far as their folders are still there."""
+    found: list[dict[str, Any]] = []
+    waiting = [(run, role, parent) for role, parent in run.record["parents"].items()]
+    while waiting:
+        child, role, link = waiting.pop(0)
+        about = {"id": link["id"], "role": role, "of": child.id, "hash": link["hash"]}
+        try:
+            parent = Run.open(child.folder / link["path"])
+            record = parent.record
+            about |= {name: record[name] for name in ("verb", "command", "started", "strop", "git")}
+            about["changed"] = parent.model_hash() != link["hash"]
+            waiting += [(parent, role, above) for role, above in record["parents"].items()]
+        except UserError:
+            about["missing"] = True
+        if about not in found:
+            found.append(about)
+    return found
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Evidence of a folder that anyone may have made. Raises UserError where it can't be read as such."""
+    path = folder / EVIDENCE
+    if not path.is_file():
+        raise UserError(str(folder), f"holds no {EVIDENCE}. Give a folder that strop export wrote.")
+    try:
+        return Evidence.model_validate(read_limited_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise UserError(str(path), f"{place}: {first['msg']}. It is not as strop export writes it.") from None
+
+
+def read_limited_json(path: Path) -> Any:
+    """JSON of a regular file of at most 50 MB. Raises UserError for anything else."""
+    try:
+        with open_inside(path) as file:
+            raw = file.read(LARGEST_JSON + 1)
+    except OSError as error:
+        raise unreadable(str(path), error) from None
+    if len(raw) > LARGEST_JSON:
+        raise UserError(str(path), f"is larger than the {LARGEST_JSON:,} bytes that strop reads.")
+    try:
+        return parse_json(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(str(path), f"is not readable as JSON ({str(error)[:80]}).") from None
+
+
+def open_inside(path: Path) -> Any:
+    """Open a regular file; a link that leads out of its folder is refused. Raises OSError and UserError."""
+    if path.resolve().parent != path.parent.resolve():
+        raise UserError(str(path), "is a link to a file outside the folder. Put the file itself there.")
+    return open_regular(path)

@@ -1,0 +1,119 @@
+"""strop verify: does an export folder still hold what its evidence says?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from ..config import RunReference, Strict
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..deploy.evidence import Evidence
+    from ..deploy.verify import Check
+
+
+class Verification(NamedTuple):
+    """What was found. `verdict` is "verified" only where the accuracy was measured again on the same pictures."""
+
+    folder: str
+    verdict: Literal["verified", "hashes only", "differs"]
+    checks: list[Check]
+    note: str | None = None
+
+
+class Verify(Strict):
+    """Hold an export against its evidence: the file, the class order, the preprocessing, and its accuracy again.
+
+    Exits with 3 and the reason where something differs. Writes nothing. The accuracy is measured on the pictures that
+    it was measured on before; without them it says "hashes only".
+
+    Example: strop verify runs/resnet18-export
+    """
+
+    verb: ClassVar[str] = "verify"
+    positional: ClassVar[tuple[str, ...]] = ("export",)
+
+    export: RunReference = Field(description="folder that strop export wrote, or a copy of it")
+    data: str | None = Field(None, description="where the pictures are (default: where they were, if on this machine)")
+    tolerance: float = Field(
+        0.0, ge=0, le=100, description="points of percent that the accuracy may differ by, on another processor"
+    )
+
+    def execute(self) -> Verification:
+        from ..deploy.evidence import read_evidence
+        from ..deploy.verify import check_classes, check_file, check_preprocessing, check_scores, read_graph
+
+        folder = Path(self.export)
+        evidence = read_evidence(folder)
+        file, raw = check_file(folder, evidence)
+        model, about = read_graph(raw) if raw else (None, None)
+        checks = [file, check_classes(folder, evidence, about)]
+        if raw:
+            checks.append(check_preprocessing(folder, evidence, model, about))
+        if not all(check.holds for check in checks):
+            return Verification(self.export, "differs", checks)
+        data, why_not = self._open_data(folder)
+        if data is None:
+            return Verification(self.export, "hashes only", checks, why_not)
+        checks.append(check_scores(_measure(raw, evidence, data), evidence, self.tolerance))
+        verdict = "verified" if checks[-1].holds else "differs"
+        return Verification(self.export, verdict, checks, None if checks[-1].holds else _versions(evidence))
+
+    def _open_data(self, folder: Path) -> tuple[Any, str | None]:
+        """The pictures, or None and why they are not there. What data.json names is looked for on this machine only."""
+        from ..data.dataset import open_again
+        from ..deploy.evidence import read_limited_json
+
+        if not (folder / "data.json").exists():
+            if self.data is not None:
+                raise UserError(str(folder), "has no data.json, which says how the pictures were divided. Put it back.")
+            return None, "data.json, which says what was measured on, is not in the folder"
+        about = read_limited_json(folder / "data.json")
+        try:
+            where = self.data or _on_this_machine(about)
+            if where is None:
+                return None, f"the pictures of '{str(about['source'])[:60]}' are not known here; say --data WHERE"
+            return open_again(about | {"location": where}), None
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(str(folder / "data.json"), f"is not as strop writes it ({error!r:.80}).") from None
+
+
+def _on_this_machine(about: dict[str, Any]) -> str | None:
+    """Where the pictures were, if that is a path that is there or a bundled set: nothing is fetched unasked."""
+    from importlib import resources
+
+    location, source = about["location"], str(about["source"])
+    if location is None:
+        bundled = {item.name for item in (resources.files("strop.data") / "bundled").iterdir() if item.is_dir()}
+        return source if source in bundled else None
+    return location if isinstance(location, str) and Path(location).exists() else None
+
+
+def _measure(raw: bytes, evidence: Evidence, data: Any) -> dict[str, Any]:
+    """Scores of the bytes that were checked, on the pictures of the evidence. Raises UserError for other pictures."""
+    from ..deploy.runtime import OnnxModel
+    from ..measure.evaluate import evaluate
+    from .whole import Whole, WholePictures
+
+    split = evidence.accuracy.split
+    if list(data.classes) != evidence.classes or data.fingerprint != evidence.data:
+        raise UserError(
+            str(data.source.location or data.source.name),
+            f"are not the pictures that the evidence is about (their fingerprint is {data.fingerprint}, "
+            f"there it is {evidence.data}). Give those.",
+        )
+    return evaluate(Whole(OnnxModel(raw)), WholePictures(data, split), data.classes)
+
+
+def _versions(evidence: Evidence) -> str | None:
+    """What runs in another version than then, which can move a picture that lies between two classes."""
+    from ..runs import versions
+
+    now = versions()
+    others = [
+        f"{name} {then}, now {now[name]}" for name, then in evidence.versions.items() if now.get(name, then) != then
+    ]
+    return f"measured with {'; '.join(others)}" if others else None
