@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from strop.runs import Run
-from strop.steps.results import temperature_of
+from strop.steps.temperature import temperature_of
 
 
 @pytest.fixture(scope="module")

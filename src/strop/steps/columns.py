@@ -8,8 +8,9 @@ from ..data.dataset import Data
 from ..measure.answers import Answers
 from ..measure.predictions import write_predictions
 from ..runs import Run
-from .results import last_file, last_weights, measure, name_last, temperature_of
+from .results import last_file, last_weights, measure, name_last
 from .subjects import Subject, open_split
+from .temperature import temperature_of
 
 SPLITS = ("train", "val", "test")
 

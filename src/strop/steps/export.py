@@ -117,10 +117,10 @@ class Export(Step):
         """What the file will do to pictures, and its classes."""
         from ..deploy.settings import Settings
         from ..runs import read_json
-        from .results import temperature_of
+        from .temperature import temperature_to_use
 
         description = read_json(parent.folder / "model.json")
-        temperature = self.temperature or temperature_of(parent) or 1.0
+        temperature = self.temperature or temperature_to_use(parent)
         return Settings(**description["preprocess"], temperature=temperature), description["classes"]
 
 

@@ -43,13 +43,15 @@ class Predict(Strict):
         files = find_pictures(self.paths)
 
         from .subjects import open_subject  # torch; what is refused does not wait for it
+        from .temperature import temperature_to_use
 
         subject = open_subject(run)
+        temperature = 1.0 if run.record["verb"] == "export" else temperature_to_use(run)
         size, channels = subject.preprocess.input_size, subject.preprocess.channels
         squares = [fit_square(read_pixels(file, subject.preprocess.alpha), size, channels) for file in files]
         rows = [
             _row(file, log_odds, subject.classes)
-            for file, log_odds in zip(files, _classify(subject, squares), strict=True)
+            for file, log_odds in zip(files, _classify(subject, squares, temperature), strict=True)
         ]
         if self.grid is not None:
             from ..report.charts import prediction_grid
@@ -90,13 +92,13 @@ def _search(folder: Path) -> list[Path]:
     return sorted(path for path in shown if is_picture_name(path.name) and path.is_file())
 
 
-def _classify(subject: Any, squares: list) -> list:
+def _classify(subject: Any, squares: list, temperature: float) -> list:
     import numpy as np
     import torch
 
     with torch.inference_mode():
         batches = (torch.from_numpy(np.stack(squares[i : i + 64])) for i in range(0, len(squares), 64))
-        return [row for batch in batches for row in subject(batch).float().softmax(1).tolist()]
+        return [row for batch in batches for row in (subject(batch).float() / temperature).softmax(1).tolist()]
 
 
 def _row(file: Path, probabilities: list[float], classes: tuple[str, ...]) -> dict[str, Any]:

@@ -104,14 +104,6 @@ def measure(
     }, answers
 
 
-def temperature_of(run: Run) -> float | None:
-    """The temperature of a run's weights, fitted on validation pictures; None where there were none.
-
-    softmax(logits / temperature) are its calibrated probabilities.
-    """
-    return next((entry.get("temperature") for entry in run.result.get("measured", []) if entry["split"] == "val"), None)
-
-
 def measure_best_and_last(run: Run, model: Classifier, val: Any, data: Any) -> list[dict]:
     """Both checkpoints on validation; none where nothing was held out."""
     if val is None:
