@@ -121,13 +121,14 @@ def test_probabilities_of_an_exported_file(answers):
     logits, targets = answers
     for scale in (1.0, 4.0):
         file = _from_pixels(lambda images, scale=scale: (scale * logits).softmax(1).numpy())
-        found, expected = scores_of(file(torch.zeros(1)), targets), scores_of(scale * logits, targets)
+        found, expected = scores_of(file(torch.zeros(1, 3, 1, 1)), targets), scores_of(scale * logits, targets)
         for name in ("accuracy", "top5", "loss", "brier", "ece"):
             assert found[name] == pytest.approx(expected[name], rel=1e-5), name
     for gap, cost in ((80.0, 80.0), (200.0, 87.3365)):
         wrong = torch.tensor([[gap, 0.0]])
         found = scores_of(
-            _from_pixels(lambda images, wrong=wrong: wrong.softmax(1).numpy())(torch.zeros(1)), torch.ones(1).long()
+            _from_pixels(lambda images, wrong=wrong: wrong.softmax(1).numpy())(torch.zeros(1, 3, 1, 1)),
+            torch.ones(1).long(),
         )
         assert found["loss"] == pytest.approx(cost, rel=1e-5) and found["brier"] == pytest.approx(2)
         assert np.isclose(found["ece"], 1)
