@@ -275,9 +275,9 @@ def test_rows_stand_on_pictures_that_all_were_measured_on(folders):
     rows, said = collect(paths)
     assert {row.measured["split"] for row in rows} == {"val"}
     assert any(note.startswith("On the test pictures only a and b can be shown (--split test).") for note in said)
-    assert [row.measured and row.measured["split"] for row in collect(paths, split="test").rows] == ["test"] * 2 + [
-        None
-    ]
+    rows, said = collect(paths, split="test")
+    assert [row.measured and row.measured["split"] for row in rows] == ["test", "test", None]
+    assert any(note.startswith("Not measured on the test pictures: c. strop evaluate ") for note in said)
 
 
 # Formats

@@ -22,7 +22,14 @@ POINTS = 0.02
 def differences(rows: Sequence[Row]) -> list[str]:
     """Why some accuracies of the table can't be set side by side."""
     found = []
-    missing = [row for row in rows if row.measured is None]
+    unasked = [row for row in rows if row.measured is None and row.entries]
+    if unasked:  # --split asked for another one
+        split = "val" if any(map(_is_tested, unasked)) else "test"
+        names = _names(row.id for row in unasked)
+        found.append(
+            f"Not measured on the {split} pictures: {names}. strop evaluate {_paths(unasked[:1])} --split {split}"
+        )
+    missing = [row for row in rows if row.measured is None and not row.entries]
     if missing:
         names = _names(row.id for row in missing)
         found.append(f"No accuracy on test or val was measured for {names}: strop evaluate {_paths(missing[:1])}")
@@ -33,9 +40,9 @@ def differences(rows: Sequence[Row]) -> list[str]:
         lambda row: row.measured["split"],
         "Accuracies come from different splits: {}. They can't be compared.",
     )
-    untested = [row for row in measured if not any(entry.figures["split"] == "test" for entry in row.entries)]
+    untested = [row for row in measured if not _is_tested(row)]
     if untested and len(untested) < len(measured):
-        tested = _names(row.id for row in measured if row not in untested)
+        tested = _names(row.id for row in measured if _is_tested(row))
         commands = "; ".join(f"strop evaluate {_paths([row])} --split test" for row in untested[:3])
         found.append(f"On the test pictures only {tested} can be shown (--split test). For the rest: {commands}")
     found += _split_up(
@@ -58,6 +65,10 @@ def differences(rows: Sequence[Row]) -> list[str]:
         files = _names(f"{row.id} ({row.measured.get('file', '?')}, not {row.file})" for row in other)
         found.append(f"The accuracy was measured on another file than the one that ships for {files}.")
     return found
+
+
+def _is_tested(row: Row) -> bool:
+    return any(entry.figures["split"] == "test" for entry in row.entries)
 
 
 def refuse_mixed(rows: Sequence[Row]) -> None:
