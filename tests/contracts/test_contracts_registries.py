@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import strop
-from strop.config import _convert
+from strop import Prune
+from strop.config import Budget, _convert
+from strop.models import build
+from strop.prune.prune import prune
 from strop.registry import REQUIRED, Registry
 
 ROOT = Path(strop.__file__).parent
@@ -27,12 +31,16 @@ def find_registries() -> dict[str, Registry]:
     return found
 
 
+def find_parts():
+    return [
+        pytest.param(registry, entry, id=f"{registry.kind}-{entry.name}")
+        for registry in REGISTRIES.values()
+        for entry in registry.entries().values()
+    ]
+
+
 REGISTRIES = find_registries()
-PARTS = [
-    pytest.param(registry, entry, id=f"{registry.kind}-{entry.name}")
-    for registry in REGISTRIES.values()
-    for entry in registry.entries().values()
-]
+PARTS = find_parts()
 every_part = pytest.mark.parametrize(("registry", "entry"), PARTS)
 
 
@@ -108,3 +116,82 @@ def test_objects_are_made_with_their_defaults(registry):
     for entry in registry.entries().values():
         if all(option.default is not REQUIRED for option in entry.options.values()):
             assert callable(registry.get(entry.name)()), entry.name
+
+
+LARGEST = '''
+"""Largest: one file, and nothing else is touched."""
+
+import torch
+from torch import Tensor
+
+from ..channels import Channels
+from . import criteria
+
+
+@criteria.add("largest")
+def largest(channels: Channels, generator: torch.Generator, *, power: float = 1.0) -> Tensor:
+    """The largest weight of the filter that makes the channel.
+
+    Args:
+        power: exponent; > 0.
+    Shape:
+        Returns: (width,), no unit.
+    """
+    return channels.makers[0].abs().amax(1) ** power
+'''
+
+
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """Write a file into a folder that the criteria are looked for in too; gives its part."""
+
+    def add(source):
+        (tmp_path / "largest.py").write_text(source, encoding="utf-8")
+        registry = REGISTRIES["strop.prune.criteria.criteria"]
+        monkeypatch.setattr(registry, "path", [*registry.path, str(tmp_path)])
+        monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
+        return next(part.values for part in find_parts() if part.id == "pruning criterion-largest")
+
+    return add
+
+
+CONTRACTS = (
+    test_imports_and_is_what_its_name_says,
+    test_docstring_begins_with_a_sentence,
+    test_options_read_are_the_signature,
+    test_options_are_typed_with_defaults_of_that_type,
+    test_options_are_documented,
+)
+
+
+def test_a_criterion_is_one_file(added):
+    """Dropped into a folder it is found, keeps the contracts, is checked like any other, and prunes a network."""
+    registry, entry = added(LARGEST)
+    for contract in CONTRACTS:
+        contract(registry, entry)
+    step = Prune(parent="runs/x", params="9%", criterion="largest:power=2")
+    assert (step.criterion.name, step.criterion.options) == ("largest", {"power": 2.0})
+    with pytest.raises(ValueError, match="Did you mean 'power'"):
+        Prune(parent="runs/x", params="9%", criterion="largest:powr=2")
+    torch.manual_seed(0)
+    net = build("cnn2", num_classes=3, input_size=16)
+    with torch.no_grad():
+        net.features[0][0].weight[5, 0, 0, 0] = 100.0
+    prune(net, (3, 16, 16), kind="params", budget=Budget.read("20%"), criterion=registry.get("largest"))
+    assert 100.0 in net.features[0][0].weight and net.features[0][0].out_channels < 16
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "contract"),
+    [
+        ("        power: exponent; > 0.\n", "", test_options_are_documented),
+        ("power: float = 1.0", "power: float = 1", test_options_are_typed_with_defaults_of_that_type),
+        ("The largest weight", "the largest weight", test_docstring_begins_with_a_sentence),
+    ],
+)
+def test_a_careless_file_breaks_a_contract(added, before, after, contract):
+    """An option that nobody explains, one whose default is of another type, a summary that is no sentence."""
+    assert before in LARGEST
+    registry, entry = added(LARGEST.replace(before, after))
+    with pytest.raises(AssertionError):
+        contract(registry, entry)

@@ -4,6 +4,7 @@ Where the network of an experiment is too big for a test, a smaller relative sta
 the table names it.
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from strop.errors import UserError
 from strop.models import build, models
 from strop.models.classifier import Classifier, Preprocess
 from strop.models.freezing import freeze
+from strop.models.groups import channel_groups, remove, silence
 from strop.models.stages import stages
 from strop.prune.criteria import criteria
 from strop.prune.prune import prune
@@ -61,6 +63,7 @@ def test_the_row_of_the_table_is_what_happens(networks, tmp_path):
     check_backward(net, pictures)
     check_each_stage_freezes(net, pictures)
     settle(net, size)
+    check_cut_is_silenced(net, pictures[:2])
     refusal = halve(net, size)
     settle(net, size)
     check_saved_and_loaded(net, pictures, {"name": name, "options": options}, tmp_path)
@@ -115,6 +118,22 @@ def settle(net, size):
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     net.eval()
+
+
+@torch.no_grad()
+def check_cut_is_silenced(net, pictures):
+    """Every second channel gone equals every second channel silenced (layer norms, which read all at once, aside)."""
+    dense, pictures = copy.deepcopy(net).double(), pictures.double()
+    norms = {name for name, module in dense.named_modules() if isinstance(module, torch.nn.LayerNorm)}
+    groups = [g for g in channel_groups(dense, pictures) if not norms & {member.name for member in g.members}]
+    gone = {group.name: range(1, group.width, 2) for group in groups}
+    cut = copy.deepcopy(dense)
+    remove(cut, groups, gone)
+    whole = dense(pictures)
+    silence(dense, groups, gone)
+    expected = dense(pictures)
+    assert torch.linalg.vector_norm(cut(pictures) - expected) <= 1e-6 * torch.linalg.vector_norm(expected)
+    assert not groups or not torch.allclose(expected, whole, rtol=1e-3)
 
 
 def halve(net, size):
