@@ -25,6 +25,23 @@ def test_pruning_that_costs_more_than_two_points_is_named(folders):
     assert said == ["Pruned poor is 2.2 points below its parent parent (0.878 against 0.900)."]
 
 
+def test_the_controls_of_a_pruned_run_are_told(folders):
+    """Whether it beats its shape from scratch and its parent trained on, with the intervals of result.json."""
+    scratch = {"difference": 0.012, "interval": [0.004, 0.02], "verdict": "better"}
+    longer = {"difference": -0.001, "interval": [-0.006, 0.005], "verdict": "not told apart"}
+    controls = {"n": 5000, "scratch": scratch, "longer": longer}
+    run = folders.model("small", "prune", pruning={"controls": controls})
+    assert findings(collect([run]).rows) == [
+        "On 5,000 validation pictures small is better than its shape trained from scratch (+1.2 points [+0.4, +2.0]) "
+        "and not told apart from its parent trained for longer (-0.1 points [-0.6, +0.5])."
+    ]
+    longer["interval"] = ["low", "high"]
+    broken = folders.model("broken", "prune", pruning={"controls": controls})
+    assert (
+        "broken is skipped: result.json: pruning.controls.longer: 'low' can't be 'low'." in collect([run, broken]).notes
+    )
+
+
 def test_figures_of_different_pictures_are_not_set_against_each_other(folders):
     """A teacher measured on other pictures neither beats nor loses; the table says they can't be compared."""
     teacher = folders.model("teacher", accuracy=0.8)

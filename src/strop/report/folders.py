@@ -14,6 +14,7 @@ JOINED_VERBS = ("evaluate", "bench", "export")
 _NUMBER = (int, float)
 _MODEL = {"name": str, "trained": list, "input_size": list, "file": str, "bytes": int, "hash": str}
 _MEASURED = {"split": str, "hash": str, "accuracy": _NUMBER}
+_CONTROL = {"difference": _NUMBER, "interval": list, "verdict": str}
 _BENCH = {"id": str, "hash": str, "latency_ms": dict}
 
 
@@ -111,9 +112,19 @@ def _field(value: dict, name: str, kind: type) -> Any:
     return found
 
 
+def _controls(result: dict) -> dict[str, Any]:
+    """The controls of a pruned run by role, where it has any."""
+    found = _field(_field(result, "pruning", dict), "controls", dict)
+    return {role: found[role] for role in ("scratch", "longer") if role in found}
+
+
 def _check_result(verb: str, result: dict) -> None:
     if verb in MODEL_VERBS:
         _check("result.json: model", result.get("model"), _MODEL)
+    for role, control in _controls(result).items():
+        where = f"result.json: pruning.controls.{role}"
+        _check(where, control, _CONTROL)
+        _check(where, dict(zip(("low", "high"), control["interval"], strict=False)), {"low": _NUMBER, "high": _NUMBER})
     for number, entry in enumerate(_field(result, "measured", list)):
         _check(f"result.json: measured[{number}]", entry, _MEASURED)
     if verb == "bench":

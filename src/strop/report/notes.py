@@ -162,7 +162,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         found += _about_teacher(row, row.parent("teacher", rows))
         parent = row.parent("parent", rows)
-        found += _about_speed(row, parent) + _about_loss(row, parent)
+        found += _about_speed(row, parent) + _about_loss(row, parent) + _about_controls(row)
     return found
 
 
@@ -198,6 +198,19 @@ def _about_loss(row: Row, parent: Row | None) -> list[str]:
         f"{done} {row.id} is {percent(lost)} points below its parent {parent.id} "
         f"({_against(row.accuracy, parent.accuracy)})."
     ]
+
+
+def _about_controls(row: Row) -> list[str]:
+    """Whether pruning was worth it, as `prune --controls` measured it."""
+    controls, told = row.controls or {}, []
+    for role, words in (("scratch", "its shape trained from scratch"), ("longer", "its parent trained for longer")):
+        about = controls.get(role)
+        if about is not None:
+            figures = ", ".join(f"{100 * value:+.1f}" for value in about["interval"])
+            verdict = {"better": "better than", "worse": "worse than"}.get(about["verdict"], "not told apart from")
+            told.append(f"{verdict} {words} ({100 * about['difference']:+.1f} points [{figures}])")
+    n = controls.get("n")
+    return [f"On {n:,} validation pictures {row.id} is {' and '.join(told)}."] if told and isinstance(n, int) else []
 
 
 def _against(one: float, other: float) -> str:

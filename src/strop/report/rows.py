@@ -49,6 +49,7 @@ class Row:
     against: Against | None = None
     latency: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
+    controls: dict[str, Any] | None = None
     size_parts: dict[str, Any] | None = None
     metrics: Path | None = None
     command: str | None = None
@@ -203,6 +204,7 @@ def _make_row(folder: Folder, export: Folder | None) -> Row:
         export=export.record["id"] if export else None,
         entries=tuple(measurements.own_entries(folder, export)),
         training=folder.result.get("training"),
+        controls=(folder.result.get("pruning") or {}).get("controls"),
         size_parts=model.get("total_size"),
         metrics=metrics if metrics.is_file() else None,
         command=record.get("command"),
