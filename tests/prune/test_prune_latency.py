@@ -62,7 +62,7 @@ def test_in_proportion_the_first_is_taken():
 
 def test_a_whole_network_that_is_fast_enough():
     """Nothing is measured: a limit that asks for nothing is a mistake, and what it takes is said."""
-    with pytest.raises(GateFailed, match="takes 8 ms already"):
+    with pytest.raises(GateFailed, match="the network takes 8 ms already"):
         search(lambda share: 8 * share, 9.0)
 
 

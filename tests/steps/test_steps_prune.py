@@ -63,14 +63,15 @@ def test_to_a_size_of_the_file(prune, folder, read):
 
 
 def test_the_clock_is_that_of_the_runtime():
-    """A network timed in turn with its parent: in proportion its share now of what the parent took first."""
-    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(400, 3))
-    clock = Clocked(net, (1, 12, 12))
-    first = clock.whole()
-    row = clock(net, in_proportion=True)
-    assert 0 < row["p50"] <= row["p95"] and row["n"] == 100
-    assert row["milliseconds"] == pytest.approx(first * row["p50"] / row["parent_p50"], abs=1e-4)
-    assert clock.whole() == first > 0
+    """A network in turn with its parent, in milliseconds; 64 times the channels take longer, whatever else runs."""
+    small, large = (
+        torch.nn.Sequential(torch.nn.Conv2d(1, n, 3), torch.nn.Flatten(), torch.nn.Linear(n * 900, 3)) for n in (2, 128)
+    )
+    clock = Clocked(large, (1, 32, 32))
+    row = clock(small)
+    assert row.keys() == {"p50", "p95", "n", "parent_p50"} and row["n"] == 100
+    assert 0 < row["p50"] <= row["p95"] and row["p50"] < row["parent_p50"]
+    assert clock.whole() > row["p50"]
 
 
 @pytest.fixture
@@ -78,15 +79,9 @@ def by_macs(monkeypatch):
     """A clock that says a millisecond for a million multiply-accumulates, so that tests don't depend on the machine."""
     from strop.measure.complexity import count_macs
 
-    def time(self, net, **_):
-        self.asked = getattr(self, "asked", 0) + 1
-        return {
-            "p50": (ms := count_macs(net, self._shape) / 1e6),
-            "p95": ms,
-            "n": 1,
-            "parent_p50": 2,
-            "milliseconds": ms,
-        }
+    def time(self, net):
+        ms = count_macs(net, self._shape) / 1e6
+        return {"p50": ms, "p95": ms, "n": 1, "parent_p50": self.whole()}
 
     monkeypatch.setattr(Clocked, "whole", lambda self: count_macs(self._parent, self._shape) / 1e6)
     monkeypatch.setattr(Clocked, "__call__", time)
@@ -98,9 +93,20 @@ def test_to_a_latency(prune, by_macs, count):
     outcome, run = prune(f"latency-{count}", "--latency", "40%", "--epochs", count, "--rounds", count)
     pruning = run.result["pruning"]
     assert 0.9 * pruning["limit"] <= pruning["after"] <= pruning["limit"] == pytest.approx(0.4 * pruning["before"])
-    assert pruning["after"] == run.result["model"]["macs"] / 1e6
+    assert pruning["after"] == pytest.approx(run.result["model"]["macs"] / 1e6, abs=1e-4)
     assert pruning["candidates"][-1]["milliseconds"] == pruning["after"]
     assert outcome.out.count(" MACs: ") == len(pruning["candidates"])
+
+
+def test_to_a_latency_after_blocks_went(prune, by_macs):
+    """The network that is left is timed first; where it is fast enough as it is, no channel goes."""
+    _, shallow = prune("shallow-fast", "--depth", 2, "--latency", "40%", "--epochs", 1)
+    pruning = shallow.result["pruning"]
+    assert 0.9 * pruning["limit"] <= pruning["after"] <= pruning["limit"] < pruning["before"]
+    share = pruning["candidates"][0]["milliseconds"] / pruning["before"]
+    _, alone = prune("shallow-alone", "--depth", 2, "--latency", f"{100 * share + 0.5:.2f}%", "--epochs", 1)
+    assert all(before == after for before, after in alone.result["pruning"]["widths"].values())
+    assert len(alone.result["pruning"]["blocks"]) == 2 and len(alone.result["pruning"]["candidates"]) == 1
 
 
 def test_what_the_clock_chose_is_kept(prune, by_macs, monkeypatch):

@@ -55,7 +55,7 @@ def fit_latency(
             was reached.
     """
     if whole <= limit:
-        raise GateFailed(f"the whole network takes {whole:.3g} ms already. Give a smaller budget.")
+        raise GateFailed(f"the network takes {whole:.3g} ms already. Give a smaller budget.")
     tried: list[Candidate] = []
     low, high = None, (1.0, whole)
     share = _first_guess(limit, whole, narrowest)

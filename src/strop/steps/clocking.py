@@ -26,31 +26,19 @@ class Clocked:
     def __init__(self, parent: nn.Module, shape: tuple[int, int, int]):
         self._parent, self._shape = parent, shape
         self._session: OnnxModel | None = None
-        self._first = 0.0
 
     def whole(self) -> float:
         """Milliseconds of the parent."""
-        if self._session is None:
-            self._session = self._open(self._parent)
-            self._first = latencies(*self._with({}), rounds=ROUNDS)["parent"]["p50"]
-        return self._first
+        return latencies(*self._with({}), rounds=ROUNDS)["parent"]["p50"]
 
-    def __call__(self, net: nn.Module, *, in_proportion: bool) -> dict:
-        """What a network took, in turn with the parent.
-
-        Args:
-            in_proportion: count what it takes as a share of what the parent takes now, times what the parent took
-                first; otherwise as it is.
-        Returns:
-            {"p50", "p95", "n", "parent_p50", "milliseconds"}; the last is what counts.
-        """
-        before = self.whole()
+    def __call__(self, net: nn.Module) -> dict:
+        """What a network took, in turn with the parent: {"p50", "p95", "n", "parent_p50"} in milliseconds."""
         rows = latencies(*self._with({"net": self._open(net)}), rounds=ROUNDS)
-        parent = rows["parent"]["p50"]
-        counts = before * rows["net"]["p50"] / parent if in_proportion else rows["net"]["p50"]
-        return {**rows["net"], "parent_p50": parent, "milliseconds": round(counts, 4)}
+        return {name: rows["net"][name] for name in ("p50", "p95", "n")} | {"parent_p50": rows["parent"]["p50"]}
 
     def _with(self, sessions: dict[str, OnnxModel]) -> tuple[dict, dict]:
+        if self._session is None:
+            self._session = self._open(self._parent)
         sessions = {"parent": self._session, **sessions}
         return sessions, {name: lambda count, s=session: random_batch(s, count) for name, session in sessions.items()}
 
