@@ -182,3 +182,16 @@ def test_calibration_shows_every_class(trained, strop, monkeypatch):
     shown = np.concatenate(seen)
     where = [int(np.flatnonzero((known == picture).all((1, 2, 3)))[0]) for picture in shown]
     assert np.bincount(train.labels.numpy()[where]).tolist() == [2, 2, 2, 2]
+
+
+def test_the_same_file_in_openvino(quantized, trained, strop_in, tmp_path):
+    """Accuracy there is within one picture of that in ONNX Runtime; a float run is no file."""
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    path, about, _ = quantized("plain", "--scheme", "w3", "--calibrator", "minmax")
+    outcome = strop_in(tmp_path, "evaluate", path, "--runtime", "openvino")
+    assert outcome.code == 0, outcome.err
+    scores = read_json(tmp_path / "runs" / "plain-on-val-openvino" / "result.json")["measured"][0]
+    assert scores["runtime"] == "openvino" and scores["n"] == 48
+    assert abs(scores["accuracy"] - about["file"]["accuracy"]) <= 1 / 48 + 1e-9
+    outcome = strop_in(tmp_path, "evaluate", trained / "runs" / "small", "--runtime", "openvino")
+    assert outcome.code == 2 and "runs ONNX files. Give a quantized run or an export." in outcome.err

@@ -70,7 +70,8 @@ class Bench(Step):
         list[RunReference], BeforeValidator(lambda value: list(value) if isinstance(value, list | tuple) else [value])
     ] = Field(min_length=1, description="runs or exports to time")
     runtime: Annotated[tuple[str, ...], BeforeValidator(read_runtimes), PlainSerializer(",".join)] = Field(
-        ("onnxruntime",), description="onnxruntime (default), torch, torch-compiled, cuda; several with commas"
+        ("onnxruntime",),
+        description="onnxruntime (default), openvino, torch, torch-compiled, cuda; several with commas",
     )
     threads: int = Field(1, ge=1, le=256, description="threads of the runtime")
     again: bool = Field(False, description="time once more, beside an earlier bench of the same files")

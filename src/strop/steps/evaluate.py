@@ -36,6 +36,9 @@ class Evaluate(Step):
     )
     ood: str | None = Field(None, description="folder or data set of another kind: how well is it told apart?")
     train_pictures: int = Field(10_000, ge=0, description="how many training pictures at most; 0 for none")
+    runtime: Literal["onnxruntime", "openvino"] = Field(
+        "onnxruntime", description="what runs an ONNX file: onnxruntime or openvino"
+    )
     lines: bool = Field(False, description="print precision, recall and F1 of each class, six decimals")
 
     def execute(self, *, root: Path | str = ROOT, command: str | None = None, charts: bool = True) -> Run:
@@ -48,7 +51,8 @@ class Evaluate(Step):
         return run
 
     def default_id(self, parents: dict[str, Run]) -> str:
-        return f"{parents['parent'].id}-on-{self.split}"
+        how = "-openvino" if self.runtime == "openvino" else ""
+        return f"{parents['parent'].id}-on-{self.split}{how}"
 
     def open_data(self, parents: dict[str, Run]) -> Any:
         from ..data.dataset import open_data
@@ -69,6 +73,12 @@ class Evaluate(Step):
             raise UserError(
                 f"--split {self.split}", f"'{data.source.name}' has no {self.split} pictures. It has: {have}."
             )
+        if self.runtime == "openvino":
+            from .runtimes import check_runtime
+
+            if parents["parent"].model_file.suffix != ".onnx":
+                raise UserError("--runtime openvino", "runs ONNX files. Give a quantized run or an export.")
+            check_runtime(self.runtime, parents["parent"])
         if self.ood is not None:
             from .data import open_outliers
 
@@ -84,7 +94,7 @@ class Evaluate(Step):
         from .subjects import open_subject
 
         parent = parents["parent"]
-        subject = open_subject(parent, device=self.device)
+        subject = open_subject(parent, device=self.device, runtime=self.runtime)
         splits = splits_beside(self.split, data, train=self.train_pictures, alone=self.data is not None)
         columns = measure_columns(run, parent, subject, data, splits, train=self.train_pictures)
         judge(columns, data, trained_on(parent, data, same=self.data is None))

@@ -12,7 +12,7 @@ from ..runs import Run
 if TYPE_CHECKING:
     from ..models.classifier import Classifier
 
-ON_FILES = {"onnxruntime": ("runtime", "OnnxModel")}
+ON_FILES = {"onnxruntime": ("runtime", "OnnxModel"), "openvino": ("openvino", "OpenvinoModel")}
 """Runtimes of ONNX files: name, which is that of the package too, to module and class in `deploy`."""
 NEEDS_TORCH = ("torch", "torch-compiled", "cuda")
 RUNTIMES = (*ON_FILES, *NEEDS_TORCH)
@@ -24,6 +24,10 @@ def check_runtime(runtime: str, run: Run) -> None:
         raise UserError(
             f"--runtime {runtime}", f"'{run.id}' is an ONNX file. Give the train or prune run that it was made from."
         )
+    if runtime == "openvino":
+        from ..deploy.openvino import check_openvino
+
+        check_openvino()
     if runtime == "cuda":
         import torch
 

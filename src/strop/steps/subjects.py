@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
 from ..runs import Run, read_json
 from ..train.precision import resolve_device
+from .runtimes import open_file
 from .whole import log_probabilities
 
 
@@ -41,12 +42,13 @@ class Subject:
         return self.predict(images)
 
 
-def open_subject(run: Run, *, device: str = "cpu", threads: int = 0) -> Subject:
+def open_subject(run: Run, *, device: str = "cpu", threads: int = 0, runtime: str = "onnxruntime") -> Subject:
     """Load what a run folder holds. Raises UserError where it holds no model.
 
     Args:
         device: for float runs, "auto", "cpu" or "cuda"; ONNX files run on the CPU.
-        threads: of ONNX Runtime; 0 for all cores.
+        threads: of the runtime; 0 for all cores.
+        runtime: of an ONNX file, "onnxruntime" or "openvino".
     """
     path = run.model_file
     if path.name == "model.safetensors":
@@ -57,10 +59,10 @@ def open_subject(run: Run, *, device: str = "cpu", threads: int = 0) -> Subject:
         raise UserError(f"--device {device}", f"'{run.id}' is an ONNX file and runs on the CPU. Leave the option out.")
     description = read_json(run.folder / "model.json")
     preprocess, classes = artifact.read_preprocess(description), tuple(description["classes"])
-    session = OnnxModel(path, threads=threads)
+    session = open_file(runtime, path, threads)
     is_exported = session.dtype == np.uint8
     predict = _from_pixels(session) if is_exported else _from_floats(session, preprocess)
-    return Subject(predict, preprocess, classes, "onnxruntime", gives_logits=not is_exported)
+    return Subject(predict, preprocess, classes, runtime, gives_logits=not is_exported)
 
 
 def _from_pixels(session: OnnxModel):
