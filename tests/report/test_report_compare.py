@@ -302,6 +302,8 @@ def test_latex_compiles_by_its_own_rules(folders):
     ]  # fmt: skip
     assert not re.search(r"\\\\\s*\[", text), "a bracket behind a line's end would be its argument"
     assert "% type strop bench % a" in text.splitlines()
+    folders.bench("restless", {"b": 0.673}, p95_over_p50=1.9)
+    assert r"$\sim$0.7" in formats.latex(collect(paths).rows)
     assert r"28$\times$28$\times$1" in text and "latency" not in text, "columns without a figure are left out"
 
 

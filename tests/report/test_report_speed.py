@@ -1,6 +1,7 @@
 """What `strop bench` prints: digits on a quiet machine, one digit and a sentence on another."""
 
 import io
+import json
 
 import pytest
 from rich.cells import cell_len
@@ -73,3 +74,14 @@ def test_profiles_name_their_model():
     assert title == "student: the 1 slowest nodes" and [column.cells[0] for column in columns] == [
         "conv1", "Conv", "0.500", "25.0",
     ]  # fmt: skip
+
+
+def test_compare_takes_the_first_runtime_of_a_bench(folders):
+    """Rows of a second runtime have the same hash; a table of latencies never mixes the two."""
+    path = folders.model("net")
+    bench = folders.bench("bench", {"net": 1.0})
+    found = json.loads((bench / "result.json").read_text())
+    slow = found["bench"][0] | {"runtime": "torch", "latency_ms": {"p50": 9.0, "p95": 9.9, "n": 5}}
+    (bench / "result.json").write_text(json.dumps(found | {"bench": [*found["bench"], slow]}))
+    rows, notes = collect([path])
+    assert rows[0].p50 == 1.0 and any("onnxruntime, 1 thread" in note for note in notes)

@@ -53,7 +53,6 @@ FIGURES = {
     "brier": Figure("Brier", "", lambda row: row.figure("brier")),
     "ece": Figure("ECE", "", lambda row: row.figure("ece")),
     "kimages/s": Figure("throughput", "K/s", lambda row: row.images_per_second, 1e3, "high"),
-    "cold-start": Figure("cold start", "ms", lambda row: row.timed("cold_start", "ms")),
     "memory": Figure("memory", "MB", lambda row: row.timed("peak_memory_bytes"), 1e6),
     "energy": Figure("energy", "mJ/image", lambda row: row.timed("energy", "mj_per_image")),
     "epochs": Figure("epochs", "", lambda row: row.trained_for("epochs")),
@@ -163,6 +162,11 @@ def _p95(rows: Sequence[Row], decimals: int | None) -> Column:
     return Column("latency p95", "ms", _times(rows, values, decimals), values=values, best="low")
 
 
+def _cold_start(rows: Sequence[Row], decimals: int | None) -> Column:
+    values = [row.timed("cold_start", "ms") for row in rows]
+    return Column("cold start", "ms", _times(rows, values, decimals), values=values, best="low")
+
+
 def _times(rows: Sequence[Row], values: Sequence[float | None], decimals: int | None) -> list[str]:
     """Of a bench on a machine that was not quiet, one digit and a ~: more would mean nothing."""
     return [_shown(value, decimals) if row.is_quiet else rough(value) for row, value in zip(rows, values, strict=True)]
@@ -220,6 +224,7 @@ COLUMNS: dict[str, Callable[[Sequence[Row], int | None], Column]] = {
     "accuracy": _accuracy,
     "latency": _latency,
     "p95": _p95,
+    "cold-start": _cold_start,
     "images/s": _throughput,
     "ratio": _ratio,
     "time": _time,

@@ -171,7 +171,7 @@ def _tex(text: str) -> str:
 def _tex_cell(cell: str, column: Column) -> str:
     if not column.is_number:
         return _tex(cell)
-    text = "--" if cell == DASH else _minus(_tex(cell))
+    text = "--" if cell == DASH else _minus(_tex(cell)).replace(LATEX["~"], r"$\sim$")
     return re.sub(r"(?<=\d)x(?=\d)", r"$\\times$", text) if column.name == "input" else text
 
 
