@@ -101,7 +101,7 @@ class _Lines(logging.StreamHandler):
 
 def _run_step(verb: str, given: dict[str, Any], problems: list[str]) -> int:
     step = read_step(verb, given, problems)
-    return print_result(verb, step.execute(), as_json=bool(given.get("json")))
+    return print_result(verb, step.execute(), as_json=bool(given.get("json")), format=getattr(step, "format", None))
 
 
 for _verb in VERBS:

@@ -85,7 +85,8 @@ def _parameters(model: type) -> Iterator[inspect.Parameter]:
     for name in model.positional:
         many = "list" in str(fields[name].annotation)
         kind = inspect.Parameter.VAR_POSITIONAL if many else inspect.Parameter.POSITIONAL_ONLY
-        hint = Annotated[str if many else str | None, Parameter(help=fields[name].description, show_default=False)]
+        about = Parameter(help=fields[name].description, show_default=False, allow_leading_hyphen=many)  # "-" is stdin
+        hint = Annotated[str if many else str | None, about]
         yield inspect.Parameter(name, kind, annotation=hint, default=inspect.Parameter.empty if many else None)
     for name, field in fields.items():
         if name not in model.positional:

@@ -13,8 +13,15 @@ from .errors import AUDIT_ERRORS, DONE, GATE_NOT_HELD
 log = logging.getLogger("strop")
 
 
-def print_result(verb: str, made: Any, *, as_json: bool) -> int:
-    """Print what the step of this verb made; returns the exit code."""
+def print_result(verb: str, made: Any, *, as_json: bool, format: str | None = None) -> int:
+    """Print what the step of this verb made; returns the exit code.
+
+    Args:
+        format: "csv" or "json" for predictions in that form; of other steps it is not read.
+    """
+    if verb == "predict" and format == "csv" and not as_json:
+        return _print_csv(made) or DONE
+    as_json = as_json or (verb == "predict" and format == "json")
     printers = {
         "bench": _print_bench,
         "predict": _print_predictions,
@@ -97,10 +104,25 @@ def _print_predictions(rows: list[dict], *, as_json: bool) -> None:
     for row in rows:
         truth = "" if "truth" not in row else "  right" if row["truth"] == row["class"] else f"  wrong: {row['truth']}"
         print(f"{row['class']:<{width}}  {100 * row['probability']:5.1f} %  {row['path']}{truth}")
+        for named in row.get("top", [])[1:]:
+            print(f"  {named['class']:<{width}}  {100 * named['probability']:5.1f} %")
     known = [row for row in rows if "truth" in row]
     if known:
         right = sum(row["truth"] == row["class"] for row in known)
         print(f"{right} of {len(known)} right")
+
+
+def _print_csv(rows: list[dict]) -> None:
+    """A line a picture; further classes in columns of their own, class_2 and so on."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    places = range(2, len(rows[0].get("top", [0])) + 1)
+    further = [f"{column}_{place}" for place in places for column in ("class", "probability")]
+    writer.writerow(["path", "class", "probability", *further, "truth"])
+    for row in rows:
+        more = [value for named in row.get("top", [])[1:] for value in named.values()]
+        writer.writerow([row["path"], row["class"], row["probability"], *more, row.get("truth", "")])
 
 
 def _print_audit(audited: Any, *, as_json: bool) -> int:
