@@ -74,11 +74,10 @@ def _print_run(run: Any, *, as_json: bool) -> None:
 
 
 def _print_evaluation(result: dict) -> None:
-    from .report.splits import outlier_lines, remarks, side_by_side
+    from .report.splits import on_demand_lines, remarks, side_by_side
 
     measured = result["measured"]
-    lines = remarks(measured[0]) + (outlier_lines(result["outliers"]) if "outliers" in result else [])
-    for line in lines:
+    for line in remarks(measured[0]) + on_demand_lines(result):
         log.info("  %s", line)
     if len(measured) > 1:
         log.info("\n%s\n", indent(side_by_side(measured), "  "))

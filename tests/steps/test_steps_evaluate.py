@@ -119,3 +119,59 @@ def test_outliers(evaluated, strop_in, read, tmp_path):
         assert (found["n"], found["n_outliers"], found["split"]) == (48, 20, "val")
     outcome = strop_in(root, "evaluate", "runs/small", "--ood", "nowhere", "--out", "none")
     assert outcome.code == 2 and not (root / "none").exists()
+
+
+def test_on_demand(evaluated, strop_in, read):
+    """Corruptions, flips and sizes of a run; a size that the network does not take is said, not fatal."""
+    root = evaluated[0].parent
+    words = ("--corrupt", "--flips", "--sizes", "24,32")
+    outcome = strop_in(root, "evaluate", "runs/small", *words, "--out", "asked")
+    assert outcome.code == 0 and max(map(len, outcome.out.splitlines())) <= 80, outcome.err
+    result = read(root / "asked", "result.json")
+    plain, found = result["measured"][0]["accuracy"], result["robustness"]
+    assert found["accuracy"] == plain and len(found["corruptions"]) == 40 and len(found["flips"]) == 3
+    assert [row["size"] for row in found["sizes"]] == [24, 32] and found["sizes"][0]["accuracy"] == plain
+    assert found["sizes"][1]["accuracy"] is not None or "does not take" in found["sizes"][1]["note"]
+    assert (root / "asked" / "robustness.png").is_file()
+
+
+def test_explained(evaluated, strop_in, read, picture, tmp_path):
+    """Three of 16 pictures lie in a wrong folder: they are the errors, the doubts and the confused pairs."""
+    from PIL import Image
+
+    kinds = ("columns", "disc", "rows", "slope")
+    for split in ("train", "test"):
+        for kind in kinds:
+            (tmp_path / "other" / split / kind).mkdir(parents=True)
+            for number in range(4):
+                drawn = "disc" if split == "test" and kind != "disc" and number == 0 else kind
+                pixels = picture(drawn, seed=100 + 10 * number + kinds.index(kind))
+                Image.fromarray(pixels).save(tmp_path / "other" / split / kind / f"{number}.png")
+    root = evaluated[0].parent
+    words = (tmp_path / "other", "--split", "test", "--explain")
+    assert strop_in(root, "evaluate", "runs/small", *words, "--out", "explained").code == 0
+    result = read(root / "explained", "result.json")
+    found, scores = result["explained"], result["measured"][0]
+    assert len(found["errors"]) == round(16 * (1 - scores["accuracy"])) >= 3
+    planted = {f"test/{kind}/0.png" for kind in kinds if kind != "disc"}
+    assert planted <= {row["name"] for row in found["errors"]} and planted <= {row["name"] for row in found["doubts"]}
+    assert all(row["likely"] == "disc" for row in found["doubts"] if row["name"] in planted)
+    assert sum(pair["n"] for pair in found["confused"]) == len(found["errors"])
+    assert found["cam"] == {"method": "Grad-CAM", "layer": "features.2.0"}
+    assert all((root / "explained" / name).stat().st_size > 5_000 for name in ("errors.png", "doubts.png", "cam.png"))
+    assert strop_in(root, "evaluate", "runs/small-export", *words, "--out", "explained-file").code == 0
+    assert read(root / "explained-file", "result.json")["explained"]["cam"]["method"] is None
+    assert not (root / "explained-file" / "cam.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("runs/small", "--sizes", "12,a"), "--sizes: '12,a' are no sizes"),
+        (("runs/small-export", "--sizes", "32"), "a file for one size"),
+    ],
+)
+def test_sizes_that_can_not_be(evaluated, strop_in, words, said):
+    """Refused before anything is written."""
+    outcome = strop_in(evaluated[0].parent, "evaluate", *words, "--out", "refused")
+    assert outcome.code == 2 and said in outcome.err and not (evaluated[0].parent / "refused").exists()

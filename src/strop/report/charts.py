@@ -300,9 +300,10 @@ def prediction_grid(pictures: Sequence[np.ndarray], predictions: Sequence[Mappin
         predictions: `class`, `probability` in [0, 1] and, where known, `truth`, one for each picture.
     """
     shown = list(zip(pictures, predictions, strict=True))[:64]
-    columns = min(8, max(1, len(shown)))
+    ratio = shown[0][0].shape[2] / shown[0][0].shape[1] if shown else 1.0
+    columns = min(max(1, round(8 / ratio)), max(1, len(shown)))
     lines = max(1, -(-len(shown) // columns))
-    with canvas(path, max(3.0, 1.7 * columns), 2.15 * lines + 0.3) as (figure, (first,)):
+    with canvas(path, max(3.0, 1.7 * ratio * columns), 2.15 * lines + 0.3) as (figure, (first,)):
         first.remove()
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes in grid:

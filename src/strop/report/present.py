@@ -22,9 +22,10 @@ def present(run: Run) -> None:
         title = f"{run.id}: {shown['n']} {shown['split']} pictures"
         confusion_matrix(shown["confusion"], shown["classes"], run.folder / "confusion_matrix.png", title)
         if run.record["verb"] == "evaluate" and "reliability" in shown:
-            from .evaluation_charts import reliability_diagram
+            from .evaluation_charts import reliability_diagram, robustness
 
             reliability_diagram(shown, run.folder / "reliability.png")
+            robustness(result.get("robustness") or {}, run.folder / "robustness.png")
     quantization = result.get("quantization") or {}
     if quantization.get("sensitivity"):
         from .quantization_charts import sensitivity

@@ -58,6 +58,39 @@ def remarks(entry: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def on_demand_lines(result: Mapping[str, Any]) -> list[str]:
+    """What was asked for besides: other pictures, changed pictures, errors; a line or a few each."""
+    lines = outlier_lines(result["outliers"]) if "outliers" in result else []
+    if "robustness" in result:
+        lines += _robustness(result["robustness"])
+    if "explained" in result:
+        found = result["explained"]
+        pairs = [f"{p['true']} for {p['predicted']} {p['n']} of {p['of']}" for p in found["confused"][:3]]
+        lines += [f"mistaken: {pair}" for pair in pairs]
+        if "note" in found["cam"]:
+            lines.append(f"no Grad-CAM: {found['cam']['note']}")
+    return lines
+
+
+def _robustness(found: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if "corruptions" in found:
+        lines.append(f"corrupted, mean of all: accuracy {_number(found['corrupted_accuracy'], 100, 1)} %")
+        by_name: dict[str, list[str]] = {}
+        for row in found["corruptions"]:
+            by_name.setdefault(row["corruption"], []).append(f"{_number(row['accuracy'], 100, 1):>6}")
+        lines.append(f"  {'strength':<15}" + "".join(f"{n:>6}" for n in range(1, 6)))
+        lines += [f"  {name:<15}" + "".join(cells) for name, cells in by_name.items()]
+    flips = [f"{row['flip']} {_number(row['accuracy'], 100, 1)} %" for row in found.get("flips", [])]
+    sizes = [f"{row['size']} px {_share(row['accuracy'])}" for row in found.get("sizes", [])]
+    lines += [f"flipped: {', '.join(flips)}"] if flips else []
+    return lines + [f"at {size}" for size in sizes]
+
+
+def _share(accuracy: float | None) -> str:
+    return "the network does not take them" if accuracy is None else f"{100 * accuracy:.1f} %"
+
+
 def outlier_lines(found: Mapping[str, Any]) -> list[str]:
     """How well other pictures are told apart, a line for each score."""
     return [

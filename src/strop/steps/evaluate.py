@@ -12,6 +12,7 @@ from .. import launch
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
+from .fields import SizesField
 from .step import ROOT, Step
 
 log = logging.getLogger("strop")
@@ -35,6 +36,10 @@ class Evaluate(Step):
         "val", description="val; test is counted; train. Those before it stand beside it"
     )
     ood: str | None = Field(None, description="folder or data set of another kind: how well is it told apart?")
+    explain: bool = Field(False, description="worst errors, confused classes, likely label errors, Grad-CAM")
+    corrupt: bool = Field(False, description="accuracy under noise, blur, JPEG, ... at five strengths")
+    sizes: SizesField = Field((), description="accuracy at other sizes, 128,160,192; needs a run in torch")
+    flips: bool = Field(False, description="accuracy on mirrored and upturned pictures")
     train_pictures: int = Field(10_000, ge=0, description="how many training pictures at most; 0 for none")
     runtime: Literal["onnxruntime", "openvino"] = Field(
         "onnxruntime", description="what runs an ONNX file: onnxruntime or openvino"
@@ -79,6 +84,8 @@ class Evaluate(Step):
             if parents["parent"].model_file.suffix != ".onnx":
                 raise UserError("--runtime openvino", "runs ONNX files. Give a quantized run or an export.")
             check_runtime(self.runtime, parents["parent"])
+        if self.sizes and parents["parent"].model_file.name != "model.safetensors":
+            raise UserError("--sizes", f"'{parents['parent'].id}' is a file for one size. Give the run it came from.")
         if self.ood is not None:
             from .data import open_outliers
 
@@ -87,9 +94,8 @@ class Evaluate(Step):
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from ..train.precision import resolve_device
         from .columns import measure_columns, splits_beside
-        from .data import open_outliers
         from .epochs import peak_memory
-        from .judging import against_outliers, judge, trained_on
+        from .judging import judge, trained_on
         from .looks import count_look
         from .subjects import open_subject
 
@@ -98,12 +104,27 @@ class Evaluate(Step):
         splits = splits_beside(self.split, data, train=self.train_pictures, alone=self.data is not None)
         columns = measure_columns(run, parent, subject, data, splits, train=self.train_pictures)
         judge(columns, data, trained_on(parent, data, same=self.data is None))
-        extra = {}
-        if self.ood is not None:
-            extra["outliers"] = against_outliers(subject, columns[0], *open_outliers(self.ood, parent), self.seed)
+        extra = self._on_demand(run, parent, subject, columns[0], data)
         entries = [column.scores for column in columns]
         if self.split == "test":
             look = count_look(run, parent, data, "test")
             entries = [scores | look if scores["split"] == "test" else scores for scores in entries]
         entries[0]["peak_memory_bytes"] = peak_memory(resolve_device(self.device) if subject.model else "cpu")
         return {"model": parent.result["model"], "measured": entries, **extra}
+
+    def _on_demand(self, run: Run, parent: Run, subject: Any, column: Any, data: Any) -> dict:
+        """What only some evaluations have, of the best weights on the asked split."""
+        from .data import open_outliers
+        from .explaining import explain
+        from .judging import against_outliers
+        from .robustness import measure_robustness
+
+        found = {}
+        if self.ood is not None:
+            found["outliers"] = against_outliers(subject, column, *open_outliers(self.ood, parent), self.seed)
+        if self.explain:
+            found["explained"] = explain(run.folder, subject, column, data)
+        if self.corrupt or self.flips or self.sizes:
+            changes = {"corrupt": self.corrupt, "flip": self.flips, "sizes": self.sizes}
+            found["robustness"] = measure_robustness(subject, data, self.split, **changes, seed=self.seed)
+        return found

@@ -120,3 +120,15 @@ def _literal(text: str) -> bool | int | float | str:
 
 
 PhasesField = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_read_phases), PlainSerializer(list)]
+
+
+def _read_sizes(value: Any) -> tuple[int, ...]:
+    """Sides in pixels, `128,160` or a list."""
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    sizes = tuple(int(word) for word in words if re.fullmatch(r"\s*\d{1,4}\s*", str(word)) and int(word))
+    if not sizes or len(sizes) < len(words):
+        raise ValueError(f"{value!r} are no sizes. Write sides in pixels, from 1 to 9999, such as 128,160,192.")
+    return sizes
+
+
+SizesField = Annotated[tuple[int, ...], BeforeValidator(_read_sizes), PlainSerializer(list)]
