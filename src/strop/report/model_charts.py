@@ -1,4 +1,4 @@
-"""PNG charts of one model: its classes, its probabilities, its weights beside those of its parent."""
+"""PNG charts of one model: its classes, and its weights beside those of its parent."""
 
 from __future__ import annotations
 
@@ -38,30 +38,6 @@ def class_bars(found: Sequence[Mapping[str, Any]], path: Path, title: str) -> No
         worst = f"\nthe {CLASSES} worst of {len(found):,} classes" if len(shown) < len(found) else ""
         axes.set_title(title + worst, parse_math=False, pad=22)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, borderaxespad=0)
-        draw_grid(axes)
-
-
-def reliability(measured: Mapping[str, Any], path: Path, title: str) -> None:
-    """Accuracy against confidence, a dot a bin, larger for more pictures; on the diagonal probabilities can be trusted.
-
-    Args:
-        measured: an entry of result.json that has `reliability`, and `calibrated` where a temperature was fitted.
-    """
-    bins = [one for one in measured["reliability"] if one["n"]]
-    after = [one for one in (measured.get("calibrated") or {}).get("reliability") or [] if one["n"]]
-    with canvas(path, 5.4, 5.2) as (_, (axes,)):
-        axes.plot([0, 100], [0, 100], ":", color=FAINT, linewidth=1.2)
-        shown = ((bins, VAL, "o", "as it is"), (after, TRAIN, "^", f"temperature {measured.get('temperature')}"))
-        most = max((one["n"] for one in bins), default=1)
-        for points, colour, mark, label in shown:
-            if points:
-                place = [[100 * one[key] for one in points] for key in ("confidence", "accuracy")]
-                sizes = [15 + 120 * one["n"] / most for one in points]
-                axes.plot(*place, color=colour, linewidth=1)
-                axes.scatter(*place, s=sizes, color=colour, marker=mark, label=label, zorder=2)
-        axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence, %", ylabel="accuracy, %")
-        axes.set_title(f"{title}\nexpected calibration error {100 * measured['ece']:.1f} points", parse_math=False)
-        axes.legend(loc="upper left", fontsize=9)
         draw_grid(axes)
 
 

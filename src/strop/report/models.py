@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..runs import parse_json, read_metrics
+from .folders import look_around
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -26,9 +27,12 @@ class Model(NamedTuple):
     weights: list[dict[str, Any]]
     before: list[dict[str, Any]]
     """The parent's weights."""
+    evaluations: list[tuple[Path, dict[str, Any]]]
+    """Folders of `strop evaluate` on this model, with their results."""
 
 
 def read_models(rows: Sequence[Row]) -> list[Model]:
+    around = [folder for folder in look_around([row.folder for row in rows], []) if folder.verb == "evaluate"]
     return [
         Model(
             number,
@@ -38,6 +42,7 @@ def read_models(rows: Sequence[Row]) -> list[Model]:
             read_object(row.folder / "data.json"),
             read_weights(row.folder),
             read_weights(parent_folder(row)),
+            [(folder.path, folder.result) for folder in around if folder.parent_hash in row.hashes],
         )
         for number, row in enumerate(rows)
     ]

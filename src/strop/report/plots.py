@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .model_charts import class_bars, reliability, weight_ridges
+from .evaluation_charts import reliability_diagram
+from .model_charts import class_bars, weight_ridges
 from .numbers import percent
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def write_plots(models: Sequence[Model], folder: Path) -> list[Path]:
 
 def _plots(models: Sequence[Model]) -> Iterator[tuple[str, Callable[[Path], None]]]:
     from .charts import confusion_matrix, fronts, train_details
+    from .pruning_charts import sensitivity as draw_groups
     from .quantization_charts import sensitivity
 
     if sum(model.row.accuracy is not None for model in models) > 1:
@@ -51,11 +53,14 @@ def _plots(models: Sequence[Model]) -> Iterator[tuple[str, Callable[[Path], None
             found = measured["per_class"]
             yield f"{name}-classes.png", lambda path, a=found, b=title: class_bars(a, path, b)
         if measured.get("reliability"):
-            yield f"{name}-reliability.png", lambda path, a=measured, b=title: reliability(a, path, b)
+            yield f"{name}-reliability.png", lambda path, a=measured: reliability_diagram(a, path)
         about = model.result.get("quantization") or {}
         if about.get("sensitivity"):
             costs, kept = about["sensitivity"], about.get("kept") or {}
             yield f"{name}-sensitivity.png", lambda path, a=costs, b=kept: sensitivity(a, b, path)
+        groups = (model.result.get("pruning") or {}).get("sensitivity")
+        if groups:
+            yield f"{name}-sensitivity.png", lambda path, a=groups: draw_groups(a, path)
         if model.weights:
             yield f"{name}-weights.png", lambda path, model=model: weight_ridges(model, path)
 

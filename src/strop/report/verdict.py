@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .notes import POINTS, same_pictures
-from .numbers import decimals_for, names, percent, significant, times
+from .numbers import decimals_for, names, percent, rough, significant, times
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -96,10 +96,11 @@ def _compare(pick: Row, best: Row) -> str:
     )
     if not pick.p50 or not best.p50:
         return text + "; the two were not timed in one bench."
+    show = significant if pick.is_quiet else rough
     ratio = max(best.p50, pick.p50) / min(best.p50, pick.p50)
     word = "faster" if pick.p50 < best.p50 else "slower"
     speed = f"{times(ratio)} times {word}" if ratio > EQUALLY_FAST else "as fast"
-    return f"{text} and {speed} at batch 1 ({significant(pick.p50)} ms, {significant(best.p50)} ms)."
+    return f"{text} and {speed} at batch 1 ({show(pick.p50)} ms, {show(best.p50)} ms)."
 
 
 def missing(rows: Sequence[Row], pick: Row | None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..markup import bar, exact, facts, folded, grid
+from ..markup import bar, exact, facts, folded, grid, listed
 from ..numbers import percent, significant, times
 
 if TYPE_CHECKING:
@@ -28,7 +28,39 @@ def pruning(model: Model) -> str:
     before = found.get("accuracy_before_fine_tuning")
     if isinstance(before, int | float):
         pairs.append(("accuracy before fine-tuning", f"{percent(before)} %, on validation pictures"))
-    return f"<h3>Pruning</h3>{facts(pairs)}" + _widths(found.get("widths"))
+    text = f"<h3>Pruning</h3>{facts(pairs)}" + _controls(found.get("controls"))
+    return text + _groups(found.get("sensitivity")) + _widths(found.get("widths"))
+
+
+def _controls(found: Any) -> str:
+    """The same budget spent otherwise: a small network from scratch, the large one trained longer."""
+    lines = []
+    for key, words in (("scratch", "trained from scratch"), ("longer", "the parent trained as long")):
+        one = found.get(key) if isinstance(found, dict) else None
+        if isinstance(one, dict) and one.get("accuracy") is not None:
+            low, high = (f"{100 * bound:+.1f}" for bound in one["interval"])
+            difference = f"{100 * one['difference']:+.1f} points [{low}, {high}], p = {one['p']:.3f}"
+            lines.append(f"Against {words} ({percent(one['accuracy'])} %) it is {one['verdict']}: {difference}.")
+    return listed(lines) if lines else ""
+
+
+def _groups(rows: Any) -> str:
+    """The rise of the loss when a share of one group's channels alone is gone, the worst first."""
+    if not rows:
+        return ""
+    ordered = sorted(rows, key=lambda row: -row["loss_rise"])[:LAYERS]
+    most = max(ordered[0]["loss_rise"], 1e-12)
+    lines = (
+        [
+            escape(row["group"]),
+            f"{row['width'] - row['kept']:,} of {row['width']:,}",
+            bar(row["loss_rise"] / most) + exact(row["loss_rise"], _signed(row["loss_rise"])),
+            exact(row["accuracy_drop"], percent(row["accuracy_drop"], 2)),
+        ]
+        for row in ordered
+    )
+    heads = ["group", "channels gone", "rise of the loss, nats", "accuracy lost, points"]
+    return folded("What each group costs alone, the worst first", grid("Groups", heads, lines, flat=True))
 
 
 def _widths(widths: Any) -> str:

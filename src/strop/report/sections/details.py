@@ -12,6 +12,8 @@ from .classes import classes
 from .compression import pruning, quantization
 from .confusion import confusion
 from .curves import curves
+from .evaluations import abstaining, outliers, robustness, without_copies
+from .explained import explained
 from .measured import measured
 from .reliability import reliability
 from .weights import weights
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from ..rows import Row
 
 PARTS: tuple[Callable[[Model], str], ...] = (
-    *(curves, measured, confusion, classes, reliability),
+    *(curves, measured, without_copies, confusion, classes, explained),
+    *(reliability, abstaining, robustness, outliers),
     *(pruning, quantization, weights),
 )
 """In the order of the page; each gives "" where its fields are not there."""

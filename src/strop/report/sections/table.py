@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ..columns import Column, groups
-from ..markup import listed, scroller
+from ..markup import exact, listed, scroller
 
 if TYPE_CHECKING:
     from ..rows import Row
@@ -20,14 +20,10 @@ def table(rows: Sequence[Row], pick: Row | None) -> str:
         for column in columns
     )
     lines = []
-    for row, cells in zip(rows, zip(*(column.cells for column in columns), strict=True), strict=True):
+    for number, row in enumerate(rows):
         chosen = row is pick and len(rows) > 1
-        shown = zip(columns, cells, strict=True)
-        lines.append(
-            f"<tr{' class=pick' if chosen else ''}>"
-            + "".join(_cell(column, cell, chosen and column.title == "name") for column, cell in shown)
-            + "</tr>"
-        )
+        cells = "".join(_cell(column, number, chosen and column.title == "name") for column in columns)
+        lines.append(f"<tr{' class=pick' if chosen else ''}>{cells}</tr>")
     inside = f'<table class="rows"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
     return scroller("Table of the models", inside)
 
@@ -39,10 +35,12 @@ def _kind(column: Column) -> str:
     return f' class="text{kind}"'
 
 
-def _cell(column: Column, text: str, is_pick: bool) -> str:
+def _cell(column: Column, number: int, is_pick: bool) -> str:
     """An interval stands small beside its accuracy; the model to ship is named in words, not by its colour alone."""
-    value, bracket, interval = text.partition(" [")
-    inside = f"{escape(value)} <small>[{escape(interval)}</small>" if bracket else escape(text)
+    figure = column.values[number] if column.is_number and column.values else None
+    value, bracket, interval = column.cells[number].partition(" [")
+    inside = exact(figure if isinstance(figure, int | float) else None, value)
+    inside += f" <small>[{escape(interval)}</small>" if bracket else ""
     mark = ' <span class="ship">ship</span>' if is_pick else ""
     return f"<td{_kind(column)}>{inside}{mark}</td>"
 

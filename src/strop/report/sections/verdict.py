@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..markup import exact, listed
-from ..numbers import decimals_for, percent, significant, times
+from ..markup import exact, folded, listed
+from ..numbers import decimals_for, percent, rough, significant, times
 from ..verdict import EQUALLY_FAST
 
 if TYPE_CHECKING:
     from ..rows import Row
     from ..verdict import Verdict
+
+
+SHOWN = 5
+"""So many sentences of a kind are shown at once; more are folded away."""
 
 
 def verdict(judged: Verdict, failed: Sequence[str]) -> str:
@@ -24,8 +28,13 @@ def verdict(judged: Verdict, failed: Sequence[str]) -> str:
         ("How sure the order is", judged.apart),
         ("What was not measured", judged.unmeasured),
     )
-    found = "".join(f"<div><h3>{title}</h3>{listed(lines)}</div>" for title, lines in lists if lines)
+    found = "".join(f"<div><h3>{title}</h3>{_short(lines)}</div>" for title, lines in lists if lines)
     return "".join(parts) + (f'<div class="remarks">{found}</div>' if found else "")
+
+
+def _short(lines: Sequence[str]) -> str:
+    rest = lines[SHOWN:] if len(lines) > SHOWN + 1 else []
+    return listed(lines[: len(lines) - len(rest)]) + (folded(f"{len(rest)} more", listed(rest)) if rest else "")
 
 
 def _tiles(pick: Row, best: Row) -> str:
@@ -40,7 +49,9 @@ def _tiles(pick: Row, best: Row) -> str:
     ]
     if pick.p50:
         about = _speed(pick, best) if best.p50 and best is not pick else ""
-        tiles.append((exact(pick.p50, f"{significant(pick.p50)} ms"), f"p50 at batch 1{about}"))
+        tiles.append(
+            (exact(pick.p50, f"{(significant if pick.is_quiet else rough)(pick.p50)} ms"), f"p50 at batch 1{about}")
+        )
     if pick.parameters:
         tiles.append((exact(pick.parameters, f"{significant(pick.parameters / 1e6)} M"), "parameters"))
     inside = (f'<div class="tile"><b>{figure}</b><span>{escape(text)}</span></div>' for figure, text in tiles)
