@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from strop.measure.responses import response_sds
-from strop.measure.weights import BINS, describe_tensor, describe_weights
+from strop.measure.weights import BINS, describe_tensor, describe_weights, outline_weights
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,16 @@ def test_a_norm_elsewhere_is_not_a_layers_own():
     nn.init.constant_(net[2].weight, 100.0)
     pictures = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(4))
     assert response_sds(net, [pictures])["0"] == pytest.approx(3 * float(pictures.double().std(correction=0)), rel=1e-4)
+
+
+def test_the_outline_is_that_of_the_whole_description():
+    """Same layers, counts and zeros; mean and sd to what float32 sums keep."""
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 4))
+    with torch.no_grad():
+        net[3].weight[0] = 0
+    for short, whole in zip(outline_weights(net), describe_weights(net), strict=True):
+        assert {key: short[key] for key in ("name", "shape", "n", "zeros")} == {
+            key: whole[key] for key in ("name", "shape", "n", "zeros")
+        }
+        assert short["histogram"]["counts"] == whole["histogram"]["counts"]
+        assert (short["mean"], short["sd"]) == pytest.approx((whole["mean"], whole["sd"]), rel=1e-4, abs=1e-7)

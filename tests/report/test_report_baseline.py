@@ -10,6 +10,7 @@ import pytest
 import strop
 from strop.errors import UserError
 from strop.report import formats
+from strop.report.apart import apart
 from strop.report.baseline import compare_with, find
 from strop.report.rows import collect
 
@@ -128,3 +129,15 @@ def test_python_gets_what_the_command_prints(judged, folders):
     assert rows[1].against.verdict == "better" and notes[0].startswith("Against base on 400 test pictures")
     with pytest.raises(UserError, match="can't be ranked"):
         strop.compare(*paths, judged("elsewhere", range(3), pictures="blake2b:other"))
+
+
+def test_page_tells_apart_by_the_test_where_there_are_predictions(judged, folders):
+    """The better one and the twin by their pictures; a model without predictions by its interval only."""
+    paths = [judged("base", range(40)), judged("good", range(100, 110)), judged("twin", range(40))]
+    blind = [folders.measure(0.9, file_hash="sha256:b", file="model.safetensors") | {"pictures": "blake2b:p0"}]
+    rows = collect([*paths, folders.model("blind", measured=blind)]).rows
+    said = apart(rows[0], rows)
+    assert said[0].startswith("good is better than base: +7.5 points [+4.")
+    assert said[1] == "Not told apart from base: twin (+0.0 points [+0.0, +0.0], p = 1.000)."
+    assert said[2].startswith("Tested on the same pictures by the exact McNemar test")
+    assert said[3].startswith("The 95 % intervals of base and of blind overlap") and len(said) == 4

@@ -165,6 +165,20 @@ def test_browser_draws_every_chart_offline(family, tmp_path):
 
 
 @needs_chromium
+def test_browser_draws_large_matrices_and_reliability(folders, tmp_path):
+    """41 classes are too many for a table: a drawn matrix, a reliability diagram, three curves, on paper too."""
+    bins = [{"from": 0.0, "to": 1.0, "n": 5, "confidence": 0.7, "accuracy": 0.6}]
+    names = [f"类别 {number}" for number in range(41)]
+    entry = folders.measure(0.8, file="model.safetensors", file_hash="sha256:0", classes=names)
+    path = folders.model("net", measured=[entry | {"ece": 0.1, "reliability": bins}])
+    page = write(collect([path]).rows, tmp_path / "page.html")
+    printed = page.replace("</body>", "<script>dispatchEvent(new Event('beforeprint'))</script></body>")
+    (tmp_path / "page.html").write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", printed))
+    body = re.search(r"<body[^>]*>", browse((tmp_path / "page.html").as_uri(), tmp_path, "--dump-dom"))[0]
+    assert 'data-drawn="yes"' in body and 'data-charts="5"' in body and "data-failed" not in body
+
+
+@needs_chromium
 def test_browser_runs_nothing_that_a_name_brings(folders, tmp_path):
     """Hostile names make no element, no error and no policy violation."""
     write(collect([hostile(folders)]).rows, tmp_path / "page.html")
