@@ -5,6 +5,7 @@ import onnx
 import pytest
 import torch
 
+from strop import artifact
 from strop.errors import RunFailed
 from strop.runs import Run, read_json
 from strop.steps import epochs, qat
@@ -49,15 +50,12 @@ def test_weights_moved(rounded, trained):
     graph = onnx.load(rounded[0] / "model.onnx").graph
     found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     learned = found["fc.weight_quantized"].astype(int)
-    from strop import artifact
-
     weights = artifact.load(Run(trained / "runs" / "small")).net.fc.weight.detach().numpy()
     before = np.round(weights / (np.abs(weights).max(1, keepdims=True) / 127))
     assert learned.shape == before.shape and (learned != before).mean() > 0.1
 
 
-@pytest.mark.parametrize("save_minutes", [0])
-def test_stopped_it_goes_on_to_the_same_bytes(rounded, trained, strop, tmp_path, monkeypatch, save_minutes):
+def test_stopped_it_goes_on_to_the_same_bytes(rounded, trained, strop, tmp_path, monkeypatch):
     """The network is made again and its state loaded: the file is that of a run in one go, to the byte."""
     write = epochs.Journal.write
 
@@ -67,7 +65,7 @@ def test_stopped_it_goes_on_to_the_same_bytes(rounded, trained, strop, tmp_path,
         raise RunFailed("stopped by the test")
 
     monkeypatch.setattr(epochs.Journal, "write", fail_once)
-    words = ("quantize", trained / "runs" / "small", *FAST, "--controls", "--save-minutes", save_minutes)
+    words = ("quantize", trained / "runs" / "small", *FAST, "--save-minutes", 0)
     assert strop(*words).code == 1
     outcome = strop(*words)
     assert outcome.code == 0 and "resumed at step" in outcome.out, outcome.err
