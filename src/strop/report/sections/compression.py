@@ -20,11 +20,19 @@ def pruning(model: Model) -> str:
     found = model.result.get("pruning")
     if not isinstance(found, dict):
         return ""
-    pairs = [
-        ("budget", f"{found.get('budget', '?')} of the {found.get('kind', 'params')}"),
-        ("before and after", " to ".join(_count(found.get(key)) for key in ("before", "after"))),
-        ("criterion", f"{found.get('criterion', '?')}, {found.get('scope', '?')}"),
-    ]
+    pairs = []
+    if found.get("budget"):
+        unit = {"latency": " ms"}.get(found.get("kind"), "")
+        pairs = [
+            ("budget", f"{found['budget']} of the {found.get('kind', 'params')}"),
+            ("before and after", " to ".join(_count(found.get(key)) for key in ("before", "after")) + unit),
+            ("criterion", f"{found.get('criterion', '?')}, {found.get('scope', '?')}"),
+        ]
+    for name, title, key in (("blocks", "blocks taken out", "block"), ("rounds", "in rounds, to", "after")):
+        rows = found.get(name)
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            told = (str(row.get(key, "?")) if name == "blocks" else _count(row.get(key)) for row in rows)
+            pairs.append((title, ", ".join(told)))
     before = found.get("accuracy_before_fine_tuning")
     if isinstance(before, int | float):
         pairs.append(("accuracy before fine-tuning", f"{percent(before)} %, on validation pictures"))
@@ -134,4 +142,4 @@ def _stored(layers: Any) -> str:
 
 
 def _count(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else "?"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else "?"
