@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -23,6 +22,7 @@ from .errors import UserError
 from .models import build
 from .models.blocks import remove_blocks
 from .models.classifier import Classifier, Preprocess
+from .models.tied import tie, tied_parameters, to_bytes, with_tied
 from .runs import file_hash, read_json, write_json, write_whole
 
 MAX_TENSORS = 20_000
@@ -37,8 +37,7 @@ def save(folder: Path, model: Classifier, builder: dict[str, Any]) -> dict:
         builder: {"name": ..., "options": {...}}: the arguments of `models.build` that give the
             module before pruning; "without" names blocks that were taken out.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
-    write_whole(folder / "model.safetensors", safetensors.torch.save(tensors))
+    write_whole(folder / "model.safetensors", to_bytes(model.net.state_dict()))
     description = describe(model, builder) | {
         "golden": golden_output(model),
         "tensors": file_hash(folder / "model.safetensors"),
@@ -109,6 +108,7 @@ def rebuild(builder: dict, attributes: dict[str, dict[str, Scalar]], tensors: di
     net = _blank(builder)
     if any(module._non_persistent_buffers_set for module in net.modules()):
         net = make(builder)  # values that no file holds (position indices, say) have to be computed
+    tied = tied_parameters(net)
     modules = dict(net.named_modules())
     for path, changes in attributes.items():
         for name, value in changes.items():
@@ -117,6 +117,7 @@ def rebuild(builder: dict, attributes: dict[str, dict[str, Scalar]], tensors: di
         owner, _, leaf = name.rpartition(".")
         _put_tensor(modules[owner], leaf, tensor)
     net.load_state_dict(tensors, strict=True, assign=True)
+    tie(net, tied)
     stranded = [name for name, tensor in [*net.named_parameters(), *net.named_buffers()] if tensor.is_meta]
     if stranded:
         raise RuntimeError(f"no values for {', '.join(stranded[:5])}")
@@ -154,7 +155,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             names = list(file.keys())
             if len(names) > MAX_TENSORS:
                 raise UserError(str(path), f"holds {len(names)} tensors; no model of strop has over {MAX_TENSORS}.")
-            return {name: file.get_tensor(name) for name in names}
+            return with_tied({name: file.get_tensor(name) for name in names}, file.metadata())
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(str(path), f"is not a whole safetensors file ({error}). Restore it.") from None
 

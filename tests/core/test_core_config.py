@@ -275,8 +275,8 @@ def test_the_learning_rate_belongs_to_the_optimizer(optimizer, lr):
 
 def test_a_teacher_teaches_by_kd_unless_told_otherwise():
     """--teacher alone is enough."""
-    assert Train(data="d", model="cnn3", teacher="t").distill.name == "kd"
-    assert Train(data="d", model="cnn3").distill is None
+    assert [part.name for part in Train(data="d", model="cnn3", teacher="t").distill] == ["kd"]
+    assert Train(data="d", model="cnn3").distill == ()
 
 
 @pytest.mark.parametrize(

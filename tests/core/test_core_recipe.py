@@ -212,9 +212,9 @@ def test_run_links_ids_to_folders(load, monkeypatch, here):
     recipe = load(CHAIN)
     runs = recipe.run()
     assert [step.id for step in ran] == ["big", "little", "less"]
-    assert ran[1].teacher == "runs/r/big-2" and ran[2].parent == "runs/r/little-2"
+    assert ran[1].teacher == ["runs/r/big-2"] and ran[2].parent == "runs/r/little-2"
     assert [run.folder for run in runs] == [Path(f"runs/r/{name}-2") for name in ("big", "little", "less")]
-    assert recipe.steps[1].teacher == "big", "the recipe itself stays as it was read"
+    assert recipe.steps[1].teacher == ["big"], "the recipe itself stays as it was read"
 
 
 def test_run_only_one_step(load, monkeypatch, here):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from strop.sparsify import regularisers
-from strop.sparsify.l1 import zero_share
+from strop.sparsify.weights import zero_share
 
 
 def l1(strength):

@@ -18,7 +18,8 @@ def network():
 
 def changed(net, name, strength, lr):
     before = {key: parameter.clone() for key, parameter in net.named_parameters()}
-    regularisers.get(name)(strength=strength)(net, lr)
+    over = {"over": "filters"} if name == "group-lasso" else {}
+    regularisers.get(name)(strength=strength, **over)(net, lr)
     return {key for key, parameter in net.named_parameters() if not torch.equal(parameter, before[key])}
 
 
@@ -34,7 +35,7 @@ def test_filters_by_hand():
     """A filter (3, 4) of norm 5 with lr * strength * sqrt(2) = 1 keeps 4/5 of itself; one of norm 1/2 goes whole."""
     layer = nn.Linear(2, 2, bias=False)
     layer.weight.data = torch.tensor([[3.0, 4.0], [0.3, 0.4]])
-    regularisers.get("group-lasso")(strength=2**0.5)(layer, 0.5)
+    regularisers.get("group-lasso")(strength=2**0.5, over="filters")(layer, 0.5)
     torch.testing.assert_close(layer.weight.data, torch.tensor([[2.4, 3.2], [0.0, 0.0]]))
     assert (layer.weight[1] == 0).all()
 
@@ -44,7 +45,7 @@ def test_group_lasso_is_a_proximal_step():
     generator = torch.Generator().manual_seed(0)
     layer, lr, strength = nn.Conv2d(3, 1, 3, bias=False), 0.1, 0.4
     start = layer.weight.detach().clone()
-    regularisers.get("group-lasso")(strength=strength)(layer, lr)
+    regularisers.get("group-lasso")(strength=strength, over="filters")(layer, lr)
     found = layer.weight.detach()
 
     def cost(v):

@@ -79,9 +79,11 @@ def pictures(
         if limit is None:  # each of the processes on a machine holds them all
             limit = _MEMORY_SHARE * _memory_bytes() / launch.local_processes()
         source = _choose(stream.stored_bytes(), limit, cache_gb * 1e9, worth_caching=split != "test")
-    if source == "memory":
-        return _keep_in_memory(stream)
-    return _keep_on_disk(stream, cache_gb) if source == "cache" else stream
+    found: Pictures = stream
+    if source != "stream":
+        found = _keep_in_memory(stream) if source == "memory" else _keep_on_disk(stream, cache_gb)
+    found.identify = partial(_name_pixels, stream)
+    return found
 
 
 def _choose(needed: int, memory_limit: float, cache_limit: float, *, worth_caching: bool) -> str:

@@ -43,6 +43,10 @@ class Pictures(ABC):
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         """The pictures with these numbers. Shape: indices (B,) int64; returns (B, C, size, size) uint8, a copy."""
 
+    def identify(self) -> str:
+        """Hex digits of all that the pixels depend on; `data.load.pictures` says which."""
+        raise ValueError("these pictures were not opened from a data set")
+
     def crops(self, indices: torch.Tensor, seed: int, epoch: int) -> torch.Tensor:
         """A random crop of each picture, a function of (seed, epoch, its number). Shape: as `batch`.
 

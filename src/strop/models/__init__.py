@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 models = Registry("model", __name__, __path__)
 
 PREFIXES = {"tv": "torchvision", "timm": "timm"}
+IMAGENET_CLASSES = 1000
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 # Their published weights want [-1, 1]; torchvision hides that in a `transform_input` that we leave off.
 HALVES = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
@@ -145,6 +146,20 @@ def preprocessing(name: str, pretrained: bool | str | Path) -> dict[str, list[fl
     from . import building
 
     return building.timm_preprocessing(name)
+
+
+def published_outputs(name: str) -> int | None:
+    """How many classes the published weights of a network answer; None where it has none.
+
+    Raises:
+        UserError: nothing has this name.
+    """
+    library, name = resolve(name)
+    if library == "timm":
+        from . import building
+
+        return building.timm_outputs(name)
+    return IMAGENET_CLASSES if _all()[library, name].weights else None
 
 
 def build(

@@ -101,6 +101,12 @@ def timm_preprocessing(name: str) -> dict[str, list[float]]:
     return {"mean": list(config.mean), "std": list(config.std)}
 
 
+def timm_outputs(name: str) -> int | None:
+    """How many classes these weights answer; None where there are no weights."""
+    config = _timm_config(name)
+    return config.num_classes if config.has_weights else None
+
+
 def _timm_config(name: str) -> Any:
     import timm
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..measure.complexity import count_macs
+from .tied import to_bytes
 from .tracing import Group
 
 Counter = Callable[[Sequence[int] | np.ndarray], int]
@@ -69,7 +69,7 @@ def byte_counter(model: nn.Module, groups: Sequence[Group]) -> Counter:
 
 def stored_bytes(model: nn.Module) -> int:
     """How large model.safetensors is, as `artifact.save` writes it."""
-    return len(safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}))
+    return len(to_bytes(model.state_dict()))
 
 
 def predict_parameters(model: nn.Module, groups: Sequence[Group], removed_counts: Mapping[str, int]) -> int:

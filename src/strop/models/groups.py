@@ -15,6 +15,7 @@ import torch_pruning
 from torch import Tensor, nn
 
 from .counts import byte_counter, mac_counter, parameter_counter, predict_macs, predict_parameters
+from .tied import tied_parameters
 from .tracing import Group, Member, channel_groups, first_line, not_prunable
 
 __all__ = [
@@ -72,6 +73,8 @@ def check_prunable(model: nn.Module, example_input: Tensor, *, keep: Collection[
     Raises:
         UserError: says why this model can't be pruned.
     """
+    for name, other in tied_parameters(model).items():
+        raise not_prunable(model, f"'{other}' and '{name}' are one tensor")
     groups = channel_groups(model, example_input, keep=keep)
     if not groups:
         raise not_prunable(model, "no layer has channels that can be removed on their own")

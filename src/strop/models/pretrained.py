@@ -45,9 +45,11 @@ def _outputs(module: nn.Module | None) -> int | None:
     return module.out_channels if isinstance(module, nn.Conv2d) else None
 
 
-def load_file(model: nn.Module, path: Path, num_classes: int) -> None:
+def load_file(model: nn.Module, path: Path, num_classes: int) -> list[str]:
     """Load a local .safetensors file strictly; a head for another number of classes stays fresh and is logged.
 
+    Returns:
+        the names of the tensors that stayed fresh.
     Raises:
         UserError: no such file, another format, or tensors that are missing, unexpected or of another shape.
     """
@@ -67,6 +69,7 @@ def load_file(model: nn.Module, path: Path, num_classes: int) -> None:
     if fresh:
         heads = dict.fromkeys(name.rpartition(".")[0] for name in fresh)
         log.info("  new head %s; the file's is for other classes", ", ".join(heads))
+    return fresh
 
 
 def load_tensors(

@@ -12,6 +12,7 @@ from ..config import problems
 from ..errors import UserError, suggest
 from ..runs import Run
 from ..steps import step_class
+from ..steps.teachers import is_known, is_run, split_teachers
 from ..yaml import read_yaml
 from .expect import Expectation, hold, read_expectations
 from .vary import Item, spread
@@ -208,10 +209,12 @@ def _read_step(item: Item) -> tuple[Any, list[str]]:
 
 
 def _unknown_references(item: Item, ids: list[str], grids: dict[str, list[str]]) -> list[str]:
-    """References that are neither an earlier id nor a run folder."""
+    """References that are neither an earlier id nor a run folder; a teacher may be a network too."""
     unknown = []
     for role in step_class(item.verb).references:
         names = item.options.get(role) or []
+        if role == "teacher":
+            names = split_teachers(names)
         for name in map(str, names if isinstance(names, list) else [names]):
             if any(not members and name.startswith(step) for step, members in grids.items()):
                 continue  # what is wrong there has been said
@@ -219,7 +222,7 @@ def _unknown_references(item: Item, ids: list[str], grids: dict[str, list[str]])
                 members = ", ".join(grids[name])
                 ways = f"Name one of them, or write vary: {{{role}: {name}}} for a step for each."
                 unknown.append(f"{item.place}.{role}: '{name}' stands for {members}. {ways}")
-            elif name not in ids and not (Path(name) / "run.json").is_file():
+            elif name not in ids and not is_run(name) and not (role == "teacher" and is_known(name)):
                 known = f" {suggest(name, ids)}" if ids else ""
                 unknown.append(f"{item.place}.{role}: '{name}' is neither an earlier step nor a run folder.{known}")
     return unknown

@@ -243,9 +243,8 @@ def _training(step: Any, about: _Known, known: dict[str, _Known], rates: dict) -
     seconds += seconds_of(counts, rates, pictures=seen.val, precision=precision)
     states = STATES.get(step.optimizer.name, 2)
     need = fitted(counts, batch=math.ceil(batch / step.accumulate), states=states)
-    name = step.teacher or (step.parent if step.verb in ("prune", "quantize") else None)
-    teacher = known.get(name) if step.distill is not None else None
-    if teacher is not None:
+    names = step.teacher or ([step.parent] if step.verb in ("prune", "quantize") else [])
+    for teacher in [known[name] for name in names if name in known] if step.distill else []:
         seconds += seconds_of(teacher.counts, rates, pictures=seen.train, precision=precision)
         need += teacher.counts.weights
     return epochs * seconds, BASE_BYTES + need

@@ -11,7 +11,7 @@ GENERATOR = b'<meta name="generator" content="strop">'
 
 
 def present(run: Run) -> None:
-    """Write train_details.png, confusion_matrix.png, sensitivity.png and report.html into a finished run folder."""
+    """Write report.html into a finished run folder, and PNG files of what there is: curves, confusion, zeros, bits."""
     from .charts import confusion_matrix, train_details
 
     metrics, result = run.metrics(), run.result
@@ -26,6 +26,10 @@ def present(run: Run) -> None:
 
             reliability_diagram(shown, run.folder / "reliability.png")
             robustness(result.get("robustness") or {}, run.folder / "robustness.png")
+    if any(line.get("sparsity") for line in metrics):
+        from .sparsity_charts import sparsity
+
+        sparsity(metrics, run.folder / "sparsity.png")
     quantization = result.get("quantization") or {}
     if quantization.get("sensitivity"):
         from .quantization_charts import sensitivity

@@ -30,6 +30,6 @@ class BNGamma:
         self.strength = check_strength(strength)
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, lr: float) -> None:
+    def __call__(self, model: nn.Module, lr: float, update: int = 0) -> None:
         for scales in trained_weights(model, _BatchNorm):
             scales.copy_(nn.functional.softshrink(scales, lr * self.strength))

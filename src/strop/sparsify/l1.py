@@ -28,12 +28,6 @@ class L1:
         self.strength = check_strength(strength)
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, lr: float) -> None:
+    def __call__(self, model: nn.Module, lr: float, update: int = 0) -> None:
         for weight in trained_weights(model):
             weight.copy_(nn.functional.softshrink(weight, lr * self.strength))
-
-
-def zero_share(model: nn.Module) -> float:
-    """Share of exactly zero weights in convolutions and linear layers, in [0, 1]."""
-    weights = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return sum(int((w == 0).sum()) for w in weights) / max(1, sum(w.numel() for w in weights))

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 import torch.nn as nn
 
+from ..data.load import Loader, Pictures
 from ..errors import Interrupted, RunFailed
 from ..launch import here
 from ..models.classifier import Classifier
@@ -18,8 +19,14 @@ from .start import resolve
 from .step import log
 
 FEW_UPDATES = 8
+EVALUATION_BATCH = 256
 COMPILER = "inductor"
 Precision = Callable[[], AbstractContextManager]
+
+
+def evaluation_loader(pictures: Pictures) -> Loader:
+    """All pictures once, in their order and as they are."""
+    return Loader(pictures, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)
 
 
 def lay_out(model: Classifier, run: Run, wanted: str) -> None:

@@ -15,10 +15,12 @@ import torch
 
 from ..errors import UserError
 from ..runs import Run
+from .sparsity import word_sparsity
 from .step import log
 
 FIGURES = ("loss", "accuracy", "recall")
-COLUMNS = ("epoch", *(f"{split}_{name}" for split in ("train", "val") for name in FIGURES), "lr", "seconds")
+FIGURED = tuple(f"{split}_{name}" for split in ("train", "val") for name in FIGURES)
+COLUMNS = ("epoch", *FIGURED, "lr", "seconds", "zero_share")
 
 
 @dataclass
@@ -94,6 +96,8 @@ class Journal:
             log.info("%s", header(self.epochs))
             self._has_header = True
         log.info("%s", epoch_line(line, self.epochs, peak_memory(self.device)))
+        if "sparsity" in line:
+            log.info("%s", word_sparsity(line))
 
     def close(self) -> None:
         if self._events:
@@ -151,7 +155,7 @@ def duration(seconds: float) -> str:
 
 def _row(line: dict) -> list:
     figures = [(line[split] or {}).get(name, "") for split in ("train", "val") for name in FIGURES]
-    return [line["epoch"], *figures, line["lr"], line["seconds"]]
+    return [line["epoch"], *figures, line["lr"], line["seconds"], line.get("zero_share", "")]
 
 
 def peak_memory(device: str) -> int:

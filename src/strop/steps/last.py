@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 
-import safetensors.torch
-
 from .. import artifact, runs
 from ..data.load import pictures
 from ..errors import UserError
 from ..runs import Run, file_hash, read_json
+from ..train.checkpoint import read_tensors
 from .data import reopen
 from .results import describe_model, measured
 
@@ -28,7 +27,7 @@ def last_epoch(training: Run) -> Run:
     if state == "complete":
         return Run(out)
     model = artifact.load(training)
-    model.net.load_state_dict(safetensors.torch.load_file(path))
+    model.net.load_state_dict(read_tensors(path))
     kept = {name: training.record[name] for name in ("verb", "seed", "command")}
     run = runs.create(out, id=out.name, key=key, parents={}, device="cpu", **kept)
     for name in ("data.json", "config.yaml"):

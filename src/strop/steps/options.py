@@ -10,16 +10,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, fie
 from ..augment import PRESETS
 from ..config import Strict, part_of
 from ..data.parts import Parts
-from ..distill import losses as distillation_losses
 from ..errors import UserError
 from ..launch import processes
-from ..runs import Run
+from ..quantize.constraints import constraints
+from ..runs import Run, digest
 from ..sparsify import regularisers
 from ..train.losses import losses
 from ..train.schedules import schedules
 from ..train.weights import check_class_weights
-from .parts import Augment, ClassWeights, Optimizer, name_of
+from .parts import Augment, ClassWeights, Distill, Optimizer, name_of, split_distill
 from .step import WAIT_SECONDS, Step, require_model
+from .teachers import check_teachers, digest_published, open_teachers
 
 DEFAULT_LR = {"sgd": 0.05, "others": 1e-3}
 DEFAULT_WARMUP = 0.1
@@ -165,10 +166,16 @@ class TrainingOptions(Step):
     augment: Augment = Field(
         "light", validate_default=True, description=f"{', '.join(PRESETS)}, or names joined by +: light+mixup:alpha=0.2"
     )
-    distill: part_of(distillation_losses, optional=True) = Field(
-        None, description="loss on the teacher's answers, e.g. kd:temperature=2"
+    distill: Distill = Field(
+        (), description="loss on the teacher's answers or maps, or both: kd:temperature=2, hint, kd+attention"
+    )
+    cache_teacher: bool = Field(
+        False, description="ask the teacher once and keep its answers on disk; with augment none"
     )
     sparsify: part_of(regularisers, optional=True) = Field(None, description="regulariser, e.g. l1:strength=1e-4")
+    constrain: part_of(constraints, optional=True) = Field(
+        None, description="weights that quantize well: clip:sd=3, kurtosis:target=1.8"
+    )
     crop_scale: float | None = Field(
         None, gt=0, le=1, description="random-resized crops of at least this share of a picture (0.08 for ImageNet)"
     )
@@ -218,6 +225,28 @@ class TrainingOptions(Step):
         return self
 
     @model_validator(mode="after")
+    def _answers_can_be_kept(self) -> TrainingOptions:
+        if not self.cache_teacher:
+            return self
+        if not self.distill:
+            raise ValueError("cache_teacher: there is no teacher. Add --teacher RUN, or leave it out.")
+        if self.augment or self.crop_scale:
+            way = "augment: none" if self.augment else "no crop_scale"
+            raise ValueError(
+                "cache_teacher: pictures look different in each epoch, so the teacher's answers to them do too. "
+                f"Write {way}, or leave cache_teacher out."
+            )
+        if split_distill(self.distill)[1]:
+            raise ValueError("cache_teacher: keeps answers, not maps. Leave it or the loss on maps out.")
+        return self
+
+    @model_validator(mode="after")
+    def _maps_are_seen(self) -> TrainingOptions:
+        if self.compile and split_distill(self.distill)[1]:
+            raise ValueError("compile: hides the maps that a loss on maps looks at. Leave one out.")
+        return self
+
+    @model_validator(mode="after")
     def _warmup_fits(self) -> TrainingOptions:
         if self.warmup_epochs is not None and self.warmup is not None:
             raise ValueError("warmup_epochs: says in epochs what warmup says as a share. Leave one out.")
@@ -227,6 +256,14 @@ class TrainingOptions(Step):
                 "Write less, or more epochs."
             )
         return self
+
+    def open_parents(self) -> dict[str, Run]:
+        parents = super(TrainingOptions, self.model_copy(update={"teacher": None})).open_parents()
+        return parents | open_teachers(getattr(self, "teacher", None), parents)
+
+    def key(self, parents: dict[str, Run], data: Any) -> str:
+        found, named = super().key(parents, data), digest_published(getattr(self, "teacher", None))
+        return digest(found, named) if named else found
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         if self.patience is not None and not len(data.splits["val"]):
@@ -239,7 +276,4 @@ class TrainingOptions(Step):
         for role, parent in parents.items():
             require_model(parent, role)
         check_class_weights(self.class_weights, data.classes)
-        if "teacher" in parents:
-            from .data import same_classes
-
-            same_classes(parents["teacher"], data)
+        check_teachers(getattr(self, "teacher", None), parents, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
@@ -9,6 +10,8 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationEr
 from ..augment import PRESETS, augmentations
 from ..augment.mixing import mixings
 from ..config import Part, part_of, write_part
+from ..distill import losses as distillation_losses
+from ..distill.maps import maps as map_losses
 from ..errors import suggest
 from ..registry import Registry
 from ..train.optimizers import optimizers
@@ -92,3 +95,38 @@ Augment = Annotated[
 ]
 
 ClassWeights = Annotated[str | dict, BeforeValidator(read_class_weights)]
+
+
+def _read_distill(value: Any) -> tuple[Part, ...]:
+    """Losses on the teacher's answers and maps: a list, or text joined by "+", as in kd:temperature=2+hint."""
+    if value in (None, "none", (), []):
+        return ()
+    items = re.split(r"\+(?=[a-z])", value) if isinstance(value, str) else value
+    items = items if isinstance(items, list | tuple) else [items]
+    known = [*distillation_losses.names(), *map_losses.names()]
+    parts = []
+    for item in items:
+        name = name_of(item)
+        if name and name not in known:
+            raise ValueError(f"'{name}' is not a known distillation loss. {suggest(name, known)}")
+        parts.append(_parse(map_losses if name in map_losses.entries() else distillation_losses, item))
+    on_answers, on_maps = split_distill(tuple(parts))
+    if len(on_answers) > 1:
+        names = " and ".join(part.name for part in on_answers)
+        raise ValueError(f"{names} all look at the teacher's answers. Choose one; losses on maps may join it.")
+    if len({part.name for part in on_maps}) < len(on_maps):
+        raise ValueError(f"{on_maps[0].name} is given twice. Join its stages: {on_maps[0].name}:student=layer2/layer3.")
+    return tuple(parts)
+
+
+def split_distill(parts: tuple[Part, ...]) -> tuple[list[Part], list[Part]]:
+    """Those that look at the teacher's answers, and those that look at its maps."""
+    on_maps = map_losses.entries()
+    return [part for part in parts if part.name not in on_maps], [part for part in parts if part.name in on_maps]
+
+
+def _write_distill(parts: tuple[Part, ...]) -> Any:
+    return [write_part(part) for part in parts] if len(parts) > 1 else write_part(parts[0] if parts else None)
+
+
+Distill = Annotated[tuple[Part, ...], BeforeValidator(_read_distill), PlainSerializer(_write_distill)]

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-import safetensors.torch
 import torch
 
 from ..errors import UserError
@@ -15,7 +14,7 @@ from ..launch import here
 from ..models.classifier import Classifier
 from ..models.freezing import freeze
 from ..runs import Run, file_hash, read_json, write_json
-from ..train.checkpoint import write_tensors
+from ..train.checkpoint import read_tensors, write_tensors
 from .step import log
 from .training import Best, Training
 
@@ -73,7 +72,7 @@ class Phase(Run):
     def put_best_into(self, model: Classifier) -> None:
         """The kept weights; the first process reads them, all processes get them."""
         if not here().rank:
-            model.net.load_state_dict(safetensors.torch.load_file(self.checkpoints / "best.safetensors"))
+            model.net.load_state_dict(read_tensors(self.checkpoints / "best.safetensors"))
         here().share([*model.net.state_dict().values()])
 
 

@@ -8,12 +8,13 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ..config import BudgetField, ByteBudgetField, RunReference, TimeBudgetField, part_of
-from ..distill import losses as distillation_losses
 from ..errors import UserError
 from ..prune.criteria import criteria
 from ..runs import Run
 from .options import TrainingOptions
+from .parts import Distill
 from .step import MOVED, ROOT
+from .teachers import Teachers
 
 KINDS = ("params", "macs", "bytes", "latency")
 BUDGETS = "params (9% or 0.96M), macs (50% or 0.46G), bytes (1MB) or latency (1.5ms)"
@@ -51,9 +52,11 @@ class Prune(TrainingOptions):
         False, description="train the same network from scratch, and the parent as much longer, and say how they do"
     )
     sensitivity: bool = Field(False, description="measure what each group of channels alone costs, and draw it")
-    teacher: RunReference | None = Field(None, description="run that teaches the fine-tuning (default: the parent)")
-    distill: part_of(distillation_losses, optional=True) = Field(
-        "kd", validate_default=True, description="loss on the teacher's answers, or none"
+    teacher: Teachers = Field(
+        None, description="who teaches the fine-tuning (default: the parent): runs a,b; parent, unpruned; or tv:NAME"
+    )
+    distill: Distill = Field(
+        "kd", validate_default=True, description="loss on the teacher's answers or maps, as in kd+hint, or none"
     )
 
     @model_validator(mode="after")
@@ -70,7 +73,7 @@ class Prune(TrainingOptions):
                 f"warmup_epochs: {self.warmup_epochs:g} is not less than the {self.epochs // self.rounds} epochs of a "
                 "round. Write less, or more epochs."
             )
-        if self.teacher is not None and self.distill is None:
+        if self.teacher is not None and not self.distill:
             raise ValueError("teacher: has no effect with distill none. Leave one out.")
         return self
 
@@ -104,12 +107,15 @@ class Prune(TrainingOptions):
         from .. import artifact
         from ..runs import read_json
         from ..train.precision import resolve_precision
+        from .constraining import describe_before, draw_change
         from .dropping import with_drops
         from .objective import word_training
         from .pruning import Pruning
         from .results import describe_model, describe_training, measure_best_and_last, note_weights
         from .rounds import train_rounds
+        from .sparsity import describe_sparsity
         from .start import choose_device, open_pictures, resolve
+        from .teachers import load_teacher
 
         parent = parents["parent"]
         description = read_json(parent.folder / "model.json")
@@ -119,16 +125,21 @@ class Prune(TrainingOptions):
         builder = pruning.take_out_blocks(builder)
         device = choose_device(run, self.device)
         precision = resolve(run, "precision", resolve_precision(self.precision, model.net, device))
-        teacher = artifact.load(parents.get("teacher", parent)) if self.distill else None
+        teacher = None
+        if self.distill:
+            teacher = load_teacher(self.teacher, run, parents, data) if self.teacher else artifact.load(parent)
+        weights = describe_before(model.net, self)
         parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
         facts, trained = train_rounds(run, model, builder, self, pruning.cut, **parts)
         artifact.save(run.folder, model, builder)
         note_weights(run, model)
+        draw_change(run, weights, model.net)
         before = parent.result["model"]
         words = word_training(self, [*before["trained"], "pruned"], distilled=teacher is not None)
         return {
             "model": describe_model(run, model, before["name"], words),
             "measured": measure_best_and_last(run, model, val, data),
             "training": describe_training(facts),
+            **describe_sparsity(model.net, self),
             "pruning": pruning.report(trained),
         }

@@ -22,6 +22,7 @@ from .results import describe_training
 from .start import choose_device, open_pictures, resolve
 from .step import log
 from .subjects import normalize, open_split
+from .teachers import load_teacher
 from .training import Training
 
 BATCH = 64
@@ -36,7 +37,9 @@ def train_quantized(step: Any, run: Run, parents: dict[str, Run], data: Any, jud
     """
     parent = parents["parent"]
     model = artifact.load(parent)
-    teacher = artifact.load(parents.get("teacher", parent)) if step.distill else None
+    teacher = None
+    if step.distill:
+        teacher = load_teacher(step.teacher, run, parents, data) if step.teacher else artifact.load(parent)
     device = choose_device(run, step.device)
     # The grid of bfloat16 is about as coarse as that of 8 bits: rounding twice would not be the file's rounding.
     precision = resolve(run, "precision", resolve_precision("fp32", model.net, device))

@@ -7,13 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ..config import ByteBudgetField, RunReference, part_of
-from ..distill import losses as distillation_losses
+from ..config import ByteBudgetField, RunReference
 from ..errors import UserError
 from ..runs import Run
 from .options import DEFAULT_LR, TrainingOptions, _lower
-from .parts import name_of
+from .parts import Distill, name_of, split_distill
 from .step import MOVED, Step, log, require_model
+from .teachers import Teachers
 
 JUDGED = 1024  # validation pictures, the same number a class, on which single layers are tried
 SHOWN = 3  # names of layers on a line of the log
@@ -28,7 +28,7 @@ SAVES = {
 Correction = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lower)]
 LR_SHARE = 0.1  # of the usual learning rate: the network is trained already
 TRAINING = set(TrainingOptions.model_fields) - set(Step.model_fields) - {"epochs", "cache_gb"}
-NOT_ROUNDED = ("sparsify", "dropout", "drop_path", "layer_decay", "compile")  # they change modules; here is one graph
+NOT_ROUNDED = ("sparsify", "constrain", "dropout", "drop_path", "layer_decay", "compile")  # here is one graph
 CHOOSES = ("max_drop", "sensitivity", "bytes")  # by files that were not trained
 
 
@@ -70,10 +70,10 @@ class Quantize(TrainingOptions):
         None, ge=1, le=10_000, description="train while rounding for so many epochs (default: only calibrate)"
     )
     lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.005 for sgd, else 0.0001)")
-    teacher: RunReference | None = Field(None, description="run that teaches while rounding (default: the parent)")
-    distill: part_of(distillation_losses, optional=True) = Field(
-        "kd", validate_default=True, description="loss on the teacher's answers, or none"
+    teacher: Teachers = Field(
+        None, description="who teaches while rounding (default: the parent): runs a,b; parent, unpruned; or tv:NAME"
     )
+    distill: Distill = Field("kd", validate_default=True, description="loss on the teacher's answers, or none")
     controls: bool = Field(
         False, description="train the float parent for as many epochs too, and compare; about as long again"
     )
@@ -112,7 +112,9 @@ class Quantize(TrainingOptions):
                 raise ValueError(f"{name}: has no effect with epochs; ranges and biases are learned. Leave it out.")
         if self.precision not in ("auto", "fp32"):
             raise ValueError(f"precision: rounding is trained in fp32, not {self.precision}. Leave it out.")
-        if self.teacher is not None and self.distill is None:
+        if split_distill(self.distill)[1]:
+            raise ValueError("distill: a network that is being rounded has no stages. Write a loss on answers, as kd.")
+        if self.teacher is not None and not self.distill:
             raise ValueError("teacher: has no effect with distill none. Leave one out.")
         return self
 

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-
 from ..launch import ALONE, here
 from ..measure.answers import Answers
 from ..measure.bootstrap import intervals
@@ -19,8 +17,9 @@ from ..measure.evaluate import evaluate
 from ..measure.weights import outline_weights
 from ..models.classifier import Classifier
 from ..runs import Run, file_hash, write_json
+from ..train.checkpoint import read_tensors
+from .computing import evaluation_loader
 from .looks import fingerprint
-from .training import evaluation_loader
 
 
 def describe_model(run: Run, model: Classifier, name: str, trained: list[str]) -> dict:
@@ -118,7 +117,7 @@ def measure_best_and_last(run: Run, model: Classifier, val: Any, data: Any) -> l
 def last_weights(run: Run, net: Any) -> Iterator[None]:
     """Within the block the network of a run has the weights of the last epoch instead of the best."""
     state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    net.load_state_dict(safetensors.torch.load_file(last_file(run)))
+    net.load_state_dict(read_tensors(last_file(run)))
     try:
         yield
     finally:

@@ -220,7 +220,9 @@ def _holds_work(folder: Path) -> bool:
 
 
 def _absolute(reference):
-    return [_absolute(item) for item in reference] if isinstance(reference, list) else str(Path(reference).resolve())
+    if isinstance(reference, list):
+        return [_absolute(item) for item in reference]
+    return str(Path(reference).resolve()) if Path(reference).exists() else reference  # a teacher may be a network
 
 
 def _command() -> str:

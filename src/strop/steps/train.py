@@ -13,6 +13,7 @@ from ..runs import Run
 from .fields import NormalizeField, PhasesField, RateField, StagesField
 from .options import DataField, TrainingOptions
 from .step import log
+from .teachers import Teachers
 
 SAME_IN_ALL_PHASES = {
     "id", "out", "seed", "device", "data", "model", "pretrained", "normalize", "parent", "fresh", "teacher",
@@ -56,7 +57,9 @@ class Train(TrainingOptions):
     )
     parent: RunReference | None = Field(None, description="run to go on from (fine-tuning)")
     fresh: bool = Field(False, description="from the parent its widths and blocks only, with new weights: from scratch")
-    teacher: RunReference | None = Field(None, description="run whose answers the student learns")
+    teacher: Teachers = Field(
+        None, description="run whose answers the student learns, or several: a,b; parent; or tv:NAME, timm:NAME"
+    )
     lr: RateField = Field(None, description="peak learning rate, or parent*0.1 (default: 0.05 for sgd, else 0.001)")
     audit: Literal["off", "warn", "strict"] = Field(
         "warn", description="quick audit of the data first: off, warn, or strict (errors stop with exit code 4)"
@@ -82,10 +85,12 @@ class Train(TrainingOptions):
     def _agree(self) -> Train:
         if (self.model is None) == (self.parent is None):
             raise ValueError("model: give either a model to start with or a parent run to go on from.")
-        if self.distill is not None and self.teacher is None:
+        if self.distill and self.teacher is None:
             raise ValueError("distill: needs a teacher. Add --teacher RUN (in a recipe, teacher: ID).")
         if self.fresh and self.parent is None:
             raise ValueError("fresh: is about a parent, and there is none. Add --parent RUN, or leave it out.")
+        if self.teacher is not None and not self.distill:
+            raise ValueError("teacher: has no effect with distill none. Leave one out.")
         if self.parent is not None and self.pretrained:
             raise ValueError("pretrained: has no effect beside parent; the parent's weights are used. Leave one out.")
         if self.parent is not None and self.normalize != "auto":
@@ -143,17 +148,21 @@ class Train(TrainingOptions):
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         from .. import artifact
         from .auditing import tell_audit
+        from .constraining import describe_before, draw_change
         from .objective import word_training
         from .phases import train_once, train_phases
         from .results import describe_model, describe_training, measure_best_and_last, note_weights
+        from .sparsity import describe_sparsity
         from .start import open_pictures, resolve_rate, start_model
+        from .teachers import load_teacher
         from .unfinished import note_model
 
         tell_audit(data)
         model, builder, precision, device = start_model(self, run, parents, data)
         note_model(run, model, builder)
+        before = describe_before(model.net, self)
         train, val = open_pictures(self, run, data, model.preprocess)
-        teacher = artifact.load(parents["teacher"]) if "teacher" in parents else None
+        teacher = load_teacher(self.teacher, run, parents, data) if self.teacher else None
         log.info(
             "%s: %s, %s, %d training pictures, %d px, %s on %s",
             run.id,
@@ -180,6 +189,7 @@ class Train(TrainingOptions):
             facts, _ = train_once(run, model, *options, train=train, val=val, **parts)
         artifact.save(run.folder, model, builder)
         note_weights(run, model)
+        draw_change(run, before, model.net)
         words = [*parents["parent"].result["model"]["trained"], "fine-tuned"] if "parent" in parents else []
         words = ["from scratch"] if self.fresh else words
         for piece in pieces:
@@ -189,5 +199,6 @@ class Train(TrainingOptions):
             "model": describe_model(run, model, name, words),
             "measured": measure_best_and_last(run, model, val, data),
             "training": describe_training(facts),
+            **describe_sparsity(model.net, self),
             **({"note": NO_ESTIMATE} if self.rotate else {}),
         }

@@ -18,7 +18,6 @@ from ..measure.evaluate import evaluate
 from ..measure.metrics import running
 from ..models.classifier import Classifier
 from ..runs import Run
-from ..sparsify.l1 import zero_share
 from ..train import checkpoint
 from ..train.ema import start_average
 from ..train.environment import differences, environment
@@ -27,17 +26,18 @@ from ..train.precision import make_autocast
 from ..train.scaling import make_scaling
 from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
-from .computing import FEW_UPDATES, compiled, lay_out, naming_what_fits, resolve_batch_size
+from .answers import keep_answers, with_answers
+from .computing import FEW_UPDATES, compiled, evaluation_loader, lay_out, naming_what_fits, resolve_batch_size
 from .epochs import Best, Clock, Journal, bar, peak_memory
 from .many import Decision, make_parts
 from .objective import make_objective
-from .optimizing import after_update_of, gradient_of, optimizer_of, schedule_of
+from .optimizing import after_update_of, begin_regularisers, gradient_of, optimizer_of, schedule_of
 from .options import TrainingOptions
 from .parts import split_mixing
 from .saving import Checkpoints, all_finite, bytes_of_checkpoint
+from .sparsity import sparsity_of
 from .step import log
 
-EVALUATION_BATCH = 256
 MOST_ROLLBACKS = 3
 
 
@@ -67,6 +67,7 @@ class Training:
         lay_out(self.model, run, options.channels_last)
         self.device, self.precision = device, precision
         self.autocast, self.scaling = make_autocast(precision, device), make_scaling(precision, device)
+        teacher = keep_answers(teacher, train, options, device=device, precision=precision)
         self.objective = make_objective(self.model, options, teacher.to(device) if teacher else None, train.labels)
         shape = model.preprocess.shape
         self.options = options = resolve_batch_size(run, options, self.objective, shape, self.autocast, len(train))
@@ -80,8 +81,10 @@ class Training:
             sampling=options.sampling,
             parts=make_parts(options, model),
         )
+        self.train_loader = with_answers(self.train_loader, teacher)
         self.val_loader = evaluation_loader(val) if val is not None else None
-        self.optimizer = optimizer_of(options, self.model)
+        self.optimizer = optimizer_of(options, self.model, self.objective)
+        self.regularisers = begin_regularisers(options, self.model)
         self.checkpoints = Checkpoints(
             run.checkpoints,
             seconds=60 * options.save_minutes,
@@ -155,7 +158,7 @@ class Training:
                 sums=sums,
                 gradient=gradient,
                 update=self.scaling.step,
-                after_update=after_update_of(self.options, self.model.net, self.average, start),
+                after_update=after_update_of(self.regularisers, self.options, self.model.net, self.average, start),
                 save_now=lambda: show() or self.decision.settle(),
             ):
                 show(progress.step)
@@ -207,7 +210,7 @@ class Training:
         if self.rollbacks:
             line["rollbacks"] = len(self.rollbacks)
         if self.options.sparsify:
-            line["zero_share"] = zero_share(self.model.net)
+            line |= sparsity_of(self.model.net)
         self.losses.append(train["loss"])
         self.journal.write(line)
         self.clock.start_lap()
@@ -343,7 +346,3 @@ class Training:
             **({"stopped_early": True} if len(self.losses) < self.options.epochs else {}),
             **({"rollbacks": self.rollbacks} if self.rollbacks else {}),
         }
-
-
-def evaluation_loader(pictures: Pictures) -> Loader:
-    return Loader(pictures, batch_size=EVALUATION_BATCH, seed=0, shuffle=False)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from ..models.tied import from_bytes, to_bytes
 from ..writing import write_json, write_whole
 
 KEPT = 2
@@ -67,7 +67,7 @@ def take(
                 kind = torch.float64 if isinstance(value, float) else None
                 tensors[f"number.{place}.{name}"] = torch.tensor(value, dtype=kind)
     # The JSON is made now: what the caller changes meanwhile must not get into it.
-    return Snapshot(step, _serialise(tensors), json.loads(json.dumps(facts, allow_nan=False)))
+    return Snapshot(step, to_bytes(tensors), json.loads(json.dumps(facts, allow_nan=False)))
 
 
 def write(folder: Path, snapshot: Snapshot, *, keep: int = KEPT, also: int | None = None) -> None:
@@ -95,7 +95,12 @@ def save(folder: Path, *what, keep: int = KEPT, **more) -> None:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file whole."""
-    write_whole(path, _serialise(tensors))
+    write_whole(path, to_bytes(tensors))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """What `write_tensors` wrote."""
+    return from_bytes(path.read_bytes())
 
 
 def newest(folder: Path, warn, *, every: int = 1) -> Checkpoint | None:
@@ -111,7 +116,7 @@ def newest(folder: Path, warn, *, every: int = 1) -> Checkpoint | None:
             about = json.loads(index.read_text())
             data = index.with_suffix(".safetensors").read_bytes()
             if _checksum(data, about) == about["sha256"]:
-                return Checkpoint(about["step"], safetensors.torch.load(data), about["facts"])
+                return Checkpoint(about["step"], from_bytes(data), about["facts"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
         warn(f"{index.name}: the checkpoint is damaged; the one before it is used")
@@ -141,10 +146,6 @@ def drop_after(folder: Path, step: int) -> None:
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _serialise(tensors: dict[str, Tensor]) -> bytes:
-    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _index(folder: Path, step: int) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ def make_optimizer(
     weight_decay: float,
     scales: dict[str, float] | None = None,
     options: dict[str, Any] | None = None,
+    beside: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     """An optimizer over the trainable parameters; no decay on biases and norms.
 
@@ -31,14 +32,16 @@ def make_optimizer(
         weight_decay: L2 coefficient; >= 0.
         scales: factor on the learning rate of parameters by name; 1 where there is none. The groups come in falling
             order of it, so the first one's rate, which is the one that is shown, is `lr` itself.
+        beside: parameters that are trained with the model's, at `lr`.
     Raises:
         UserError: the optimizer refuses its options.
     """
     scales = scales or {}
     found: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for path, parameter in model.named_parameters():
+    trained = [(scales.get(path, 1.0), parameter) for path, parameter in model.named_parameters()]
+    for scale, parameter in [*trained, *((1.0, parameter) for parameter in beside)]:
         if parameter.requires_grad:
-            found.setdefault((scales.get(path, 1.0), parameter.ndim > 1), []).append(parameter)
+            found.setdefault((scale, parameter.ndim > 1), []).append(parameter)
     groups = [
         {"params": found[scale, decays], "weight_decay": weight_decay if decays else 0.0, "lr": lr * scale}
         for scale, decays in sorted(found, reverse=True)
