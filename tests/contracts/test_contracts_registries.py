@@ -15,6 +15,8 @@ from strop.config import Budget, _convert
 from strop.models import build
 from strop.prune.prune import prune
 from strop.registry import REQUIRED, Registry
+from strop.steps.objective import make_part
+from strop.steps.train import Train
 
 ROOT = Path(strop.__file__).parent
 
@@ -195,3 +197,27 @@ def test_a_careless_file_breaks_a_contract(added, before, after, contract):
     registry, entry = added(LARGEST.replace(before, after))
     with pytest.raises(AssertionError):
         contract(registry, entry)
+
+
+def test_adding_a_loss_touches_one_file(tmp_path, monkeypatch):
+    """The file of CONTRIBUTING.md, put into a folder that the registry searches: found, checked, held to the contract
+    and trained with, while not a line elsewhere changed."""
+    text = (ROOT.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    source = re.search(r"```python\n# src/strop/distill/cosine\.py\n(.*?)```", text, re.DOTALL)[1]
+    (tmp_path / "cosine.py").write_text(source, encoding="utf-8")
+    registry = REGISTRIES["strop.distill.losses"]
+    monkeypatch.setattr(registry, "path", [*registry.path, str(tmp_path)])
+    monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
+    entry = registry.entries()["cosine"]
+    assert entry.file == tmp_path / "cosine.py" and "cosine" in registry.names()
+    for contract in CONTRACTS:
+        contract(registry, entry)
+    test_objects_are_made_with_their_defaults(registry)
+    step = Train(data="d", model="cnn2", teacher="t", distill="cosine:weight=2")
+    assert step.distill[0].options == {"weight": 2.0, "hard_weight": 1.0}
+    with pytest.raises(ValueError, match="wieght: unknown option. Did you mean 'weight'?"):
+        Train(data="d", model="cnn2", teacher="t", distill="cosine:wieght=2")
+    ours, theirs = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[2.0, 0.0], [3.0, 0.0]])
+    loss = make_part(registry, step.distill[0])
+    assert loss(ours, theirs, None).item() == pytest.approx(0.5)  # cosines 1 and 0
+    assert loss(ours, ours, None).item() == pytest.approx(0)
