@@ -16,7 +16,7 @@ FAST = ("--epochs", 2, "--validation", "20%", "--batch-size", 32, "--lr", 0.05)
 @pytest.fixture(scope="module")
 def sparse(trained, shapes, strop_in):
     """runs/sparse, trained from runs/small with a group lasso strong enough to take channels, and what was said."""
-    words = ("--parent", "runs/small", "--sparsify", "group-lasso:strength=0.4", "--id", "sparse")
+    words = ("--parent", "runs/small", "--sparsify", "group-lasso:strength=0.15", "--id", "sparse")
     outcome = strop_in(trained, "train", shapes, *words, *FAST)
     assert outcome.code == 0, outcome.err
     return trained / "runs" / "sparse", outcome.out
