@@ -40,7 +40,7 @@ class Evaluate(Step):
     corrupt: bool = Field(False, description="accuracy under noise, blur, JPEG, ... at five strengths")
     sizes: SizesField = Field((), description="accuracy at other sizes, 128,160,192; needs a run in torch")
     flips: bool = Field(False, description="accuracy on mirrored and upturned pictures")
-    train_pictures: int = Field(10_000, ge=0, description="how many training pictures at most; 0 for none")
+    train_pictures: int = Field(10_000, ge=0, description="training pictures measured at most; 0 for none")
     runtime: Literal["onnxruntime", "openvino"] = Field(
         "onnxruntime", description="what runs an ONNX file: onnxruntime or openvino"
     )
@@ -103,7 +103,8 @@ class Evaluate(Step):
         subject = open_subject(parent, device=self.device, runtime=self.runtime)
         splits = splits_beside(self.split, data, train=self.train_pictures, alone=self.data is not None)
         columns = measure_columns(run, parent, subject, data, splits, train=self.train_pictures)
-        judge(columns, data, trained_on(parent, data, same=self.data is None))
+        searched = self.split == "test"
+        judge(columns, data, trained_on(parent, data, same=self.data is None) if searched else None)
         extra = self._on_demand(run, parent, subject, columns[0], data)
         entries = [column.scores for column in columns]
         if self.split == "test":

@@ -36,7 +36,9 @@ def trained_on(parent: Run, data: Data, *, same: bool) -> Data | None:
 
 
 def judge(columns: list[Column], data: Data, training: Data | None) -> None:
-    """Add `without_copies` and `abstaining` to the entries of the best weights on val and test.
+    """Add `abstaining` to the entries of the best weights on val and test, and to that on test `without_copies`.
+
+    Not to that on val: it was chosen without near copies, and to search for them decodes every picture once.
 
     Args:
         training: what the model was trained on.
@@ -45,7 +47,7 @@ def judge(columns: list[Column], data: Data, training: Data | None) -> None:
     chosen_on = next((column for column in best if column.scores["split"] == "val"), None)
     for column in best:
         split = column.scores["split"]
-        if split != "train" and training is not None:
+        if split == "test" and training is not None:
             column.scores["without_copies"] = without_copies(column.answers, training, data, split)
         if split != "train" and chosen_on is not None and len(chosen_on.answers.kept) > 1:
             column.scores["abstaining"] = abstaining(chosen_on, column)
