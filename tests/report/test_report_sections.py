@@ -237,7 +237,8 @@ def test_commands_are_complete_and_in_order(folders):
     folders.bench("bench", {"small-onnx": 1.0})
     text = commands(collect([path]).rows).partition("</pre>")[0].removeprefix('<pre tabindex="0">')
     verbs = ["train teacher", "train student", "prune small", "export small-onnx", "bench bench"]
-    assert [line.removeprefix("strop ") for line in text.splitlines()[:-1]] == verbs
+    assert [line.removeprefix("strop ") for line in text.splitlines()[:-2]] == verbs
+    assert text.splitlines()[-2].startswith("strop verify ") and text.splitlines()[-2].endswith("/small-onnx")
     assert text.splitlines()[-1].startswith("strop report ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from .numbers import percent
 if TYPE_CHECKING:
     from .models import Model
 
+log = logging.getLogger("strop")
 SOFTWARE = b"tEXtSoftware\x00strop"
 
 
@@ -29,6 +31,7 @@ def write_plots(models: Sequence[Model], folder: Path) -> list[Path]:
         if path.exists() and SOFTWARE not in path.read_bytes()[:1000]:
             raise UserError(str(path), "the file is there and strop did not draw it. Move it, or give --no-plots.")
     folder.mkdir(exist_ok=True)
+    log.info("drawing %d plots", len(plots))
     for name, draw in plots:
         draw(folder / name)
     return [folder / name for name, _ in plots]

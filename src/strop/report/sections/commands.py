@@ -25,13 +25,19 @@ def commands(rows: Sequence[Row]) -> str:
             _collect(folder, records)
     ordered = sorted(records.values(), key=lambda record: str(record.get("started", "")))
     lines = [record["command"] for record in ordered if isinstance(record.get("command"), str)]
-    folders = [shlex.quote(os.path.relpath(row.folder)) for row in rows]
+    folders = [_shell(row.folder) for row in rows]
+    lines += [f"strop verify {_shell(row.folder.parent / row.export)}" for row in rows if row.export]
     lines.append(f"strop {'compare' if len(rows) > 1 else 'report'} {' '.join(folders)}")
     config = f"strop run {folders[0]}/config.yaml"
     return code(dict.fromkeys(lines)) + (
         f"<p>Every option, defaults included, stands in each run's config.yaml: <code>{escape(config)}</code> repeats "
         f"that step.</p>{_commits(ordered)}"
     )
+
+
+def _shell(folder: Path) -> str:
+    """The folder as a command takes it, from where the user stands."""
+    return shlex.quote(os.path.relpath(folder))
 
 
 def _involved(row: Row) -> Iterator[Path]:
