@@ -70,6 +70,8 @@ def _fold(graph: GraphModule, norm: Node) -> None:
     eps = norm.args[7]
     if made.target not in (aten.conv2d.default, aten.linear.default) or len(made.users) > 1:
         return
+    if made.args[1].op != "get_attr" or named[2] is None:  # a computed weight; statistics of each batch
+        return
     weight, bias = made.args[1], made.args[2] if len(made.args) > 2 else None
     gamma, beta, mean, var = (None if node is None else _tensor(graph, node).detach() for node in named)
     factor = (var + eps).rsqrt() * (1 if gamma is None else gamma)
