@@ -100,6 +100,8 @@ def _as_png(pixels: Any) -> bytes:
 def _shrink(step: Any, pictures: Path, sizes: dict[int, int], changes: list[str]) -> Any:
     """The step as small as it goes. Its settings are checked again, like any step's."""
     settings = {name: value for name, value in step.settings().items() if value is not None}
+    for name in [name for name, value in settings.items() if value == [] and name != "augment"]:
+        del settings[name]  # an empty list that nobody wrote; of augmentations it means none
     if isinstance(step, TrainingOptions) and step.epochs is not None:
         settings |= {"epochs": 1, "batch_size": 16, "accumulate": min(step.accumulate, 2), "compile": False}
         settings |= {"warmup": 0.0} if step.warmup_epochs is not None else {}
