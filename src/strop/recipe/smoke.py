@@ -27,7 +27,12 @@ BUNDLED = "fashion-mini"
 TRAIN, TEST, CLASSES = 6, 3, 10  # pictures a class that are kept, and classes at the most
 LARGEST_SIDE = 128
 MOST_PARAMETERS = 2_000_000
-STAND_INS = {"vit": "timm:test_vit", "swin": "timm:test_vit", "deit": "timm:test_vit"}  # networks that timm tests with
+STAND_INS = {
+    "vit": "timm:test_vit",
+    "swin": "timm:test_vit",
+    "deit": "timm:test_vit",
+    "efficientnet": "timm:test_vit",
+}  # networks that timm tests with
 ANY_OTHER = "timm:test_resnet"
 HALF = "50%"
 MOST_TIMED = 2  # float models are exported for it, some seconds each
