@@ -58,7 +58,7 @@ def test_all_unknown_options_are_reported_at_once(refused):
         (["run", "none.yaml"], "none.yaml: no such file. Give a recipe in YAML."),
         (["evaluate", "nothing"], "nothing: is not a run folder"),
         (["prune", "nothing", "--params", "9%"], "nothing: is not a run folder"),
-        (["predict", "nothing", "x.png"], "nothing: is not a run folder"),
+        (["predict", "nothing", "x.png"], "predict: x.png: no such file or folder."),
         (["bench"], "strop bench: PARENTS: is missing"),
     ],
 )

@@ -23,7 +23,7 @@ def test_the_recipe_holds_every_rung(here):
         "pruned-9-qat", "file-teacher", "file-student", "file-pruned-50", "file-pruned-9", "file-int8-student",
         "file-int8-pruned-50", "file-int8-pruned-9", "file-pruned-9-qat", "bench",
     ]  # fmt: skip
-    assert made["student"].teacher == made["pruned-9"].teacher == made["pruned-9-qat"].teacher == "teacher"
+    assert made["student"].teacher == made["pruned-9"].teacher == made["pruned-9-qat"].teacher == ["teacher"]
     assert (made["pruned-9"].params.text, made["pruned-9"].epochs) == ("9%", 8)
     assert made["pruned-9-qat"].epochs == 2 and made["int8-pruned-9"].epochs is None
     assert made["bench"].parents == [name for name in made if name.startswith("file-")]
@@ -73,4 +73,4 @@ def test_a_teacher_that_is_there_is_taken(here):
     (here / "old" / "run.json").write_text("{}")
     recipe = Recipe.load(Ladder(**options(teacher="old", rounding=0)).write(here / "l"))
     made = {step.id: step for step in recipe.steps}
-    assert "teacher" not in made and made["student"].teacher == str(here / "old")
+    assert "teacher" not in made and made["student"].teacher == [str(here / "old")]
