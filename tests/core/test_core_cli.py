@@ -14,7 +14,7 @@ from strop.cli import _Lines, app, main
 from strop.steps import VERBS, step_class
 
 COMMANDS = ["train", "prune", "quantize", "export", "evaluate", "bench", "predict", "compare", "report", "run", "demo"]
-COMMANDS += ["models", "audit", "info", "crossval", "verify"]
+COMMANDS += ["models", "audit", "info", "crossval", "verify", "diff", "ladder"]
 
 
 def pictures(folder, *classes: str) -> None:

@@ -1,6 +1,7 @@
 """`strop run --dry-run`: counts against what was published, states, and how time is estimated."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_table_fits_80_columns(strop):
     said = " ".join(out.split())
     assert "11,175,370" in said, "ResNet-18 of torchvision with one channel and ten classes"
     assert "<1,005,783" in said, "9 % of it, a budget"
-    assert "misses by up to 25 %" in said and "Reading pictures is left out." in said
+    assert re.search(r"misses by up to \d+ %", said) and "Reading pictures is left out." in said
 
 
 @pytest.mark.parametrize("name", sets.names())

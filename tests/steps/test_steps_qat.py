@@ -121,6 +121,6 @@ def test_without_epochs_the_config_is_as_before():
         *("id", "out", "seed", "device", "parent", "data", "scheme", "images"),
         *("calibrator", "equalize", "bias_correction", "max_drop", "bytes", "sensitivity"),
     }
-    assert Quantize(parent="a", epochs=3).lr == pytest.approx(0.005)
-    assert Quantize(parent="a", epochs=3, optimizer="adamw").lr == pytest.approx(1e-4)
+    assert Quantize(parent="a", epochs=3).lr == pytest.approx(0.0005)
+    assert Quantize(parent="a", epochs=3, optimizer="adamw").lr == pytest.approx(1e-5)
     assert Quantize(parent="a", **{"batch_size": 128}).epochs is None  # as a config.yaml may say

@@ -123,10 +123,10 @@ PhasesField = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_read_phases
 
 
 def _read_sizes(value: Any) -> tuple[int, ...]:
-    """Sides in pixels, `128,160` or a list."""
+    """Sides in pixels, `128,160` or a list; an empty list, as config.yaml has it, for none."""
     words = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
     sizes = tuple(int(word) for word in words if re.fullmatch(r"\s*\d{1,4}\s*", str(word)) and int(word))
-    if not sizes or len(sizes) < len(words):
+    if len(sizes) < len(words):
         raise ValueError(f"{value!r} are no sizes. Write sides in pixels, from 1 to 9999, such as 128,160,192.")
     return sizes
 

@@ -26,7 +26,7 @@ SAVES = {
 
 
 Correction = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lower)]
-LR_SHARE = 0.1  # of the usual learning rate: the network is trained already
+LR_SHARE = 0.01  # of the usual learning rate: trained already, and without batch norms a tenth can wreck it
 TRAINING = set(TrainingOptions.model_fields) - set(Step.model_fields) - {"epochs", "cache_gb"}
 NOT_ROUNDED = ("sparsify", "constrain", "dropout", "drop_path", "layer_decay", "compile")  # here is one graph
 CHOOSES = ("max_drop", "sensitivity", "bytes")  # by files that were not trained
@@ -69,7 +69,7 @@ class Quantize(TrainingOptions):
     epochs: int | None = Field(
         None, ge=1, le=10_000, description="train while rounding for so many epochs (default: only calibrate)"
     )
-    lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.005 for sgd, else 0.0001)")
+    lr: float | None = Field(None, gt=0, description="peak learning rate (default: 0.0005 for sgd, else 1e-5)")
     teacher: Teachers = Field(
         None, description="who teaches while rounding (default: the parent): runs a,b; parent, unpruned; or tv:NAME"
     )
@@ -81,7 +81,7 @@ class Quantize(TrainingOptions):
     @model_validator(mode="before")
     @classmethod
     def _fill_rates(cls, raw: Any) -> Any:
-        """A tenth of the usual learning rate, and the warm-up; without epochs there is none."""
+        """A hundredth of the usual learning rate, and the warm-up; without epochs there is none."""
         if not isinstance(raw, dict) or raw.get("epochs") is None:
             return raw
         usual = DEFAULT_LR["sgd" if name_of(raw.get("optimizer", "sgd")) == "sgd" else "others"]
