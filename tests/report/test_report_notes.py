@@ -1,4 +1,4 @@
-from strop.report.notes import findings
+from strop.report.notes import findings, refuse_mixed
 from strop.report.rows import collect
 
 
@@ -56,18 +56,23 @@ def test_figures_of_different_pictures_are_not_set_against_each_other(folders):
     assert "Accuracies were measured on different pictures: teacher against student. They can't be compared." in notes
 
 
-def test_different_splits_and_class_orders_are_named(folders):
-    """Which rows stand on which split is said, and that a class order differs."""
-    turned = folders.classes[::-1]
-    rows = [
-        folders.model("a"),
-        folders.model("b"),
-        folders.model(
-            "c", measured=[folders.measure(0.9, file_hash="sha256:x", file="f", split="val", classes=turned)]
-        ),
-    ]
-    notes = collect(rows).notes
-    assert "Accuracies come from different splits: test for a and b; val for c. They can't be compared." in notes
+def test_a_row_of_another_split_has_no_figure(folders):
+    """The table stands on the split that most rows have; for the rest it says what to type."""
+
+    def model(name, *splits):
+        entries = [folders.measure(0.9, file_hash=f"sha256:{name}", file="f", split=split) for split in splits]
+        return folders.model(name, measured=entries)
+
+    rows, notes = collect([model("a", "test"), model("b", "test", "val"), model("c", "val"), model("d", "test")])
+    assert [row.measured and row.measured["split"] for row in rows] == ["test", "test", None, "test"]
+    assert any(note.startswith("Not measured on the test pictures: c. strop evaluate ") for note in notes)
+    refuse_mixed(rows)
+
+
+def test_class_orders_are_named(folders):
+    """Equal indices are other classes then."""
+    turned = [folders.measure(0.9, file_hash="sha256:c", file="f", classes=folders.classes[::-1])]
+    notes = collect([folders.model("a"), folders.model("b"), folders.model("c", measured=turned)]).notes
     assert "The classes or their order differ: a and b against c." in notes
 
 

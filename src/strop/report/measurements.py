@@ -65,20 +65,21 @@ def _predictions(folder: Folder, figures: dict[str, Any]) -> Path | None:
 
 
 def choose(pools: Sequence[Sequence[Entry]], split: str | None = None) -> list[Entry | None]:
-    """One entry for each pool, on the pictures that most pools hold; of two such sets test before val.
+    """One entry for each pool, all of one split, on the pictures that most pools hold; None where a pool has none.
 
     Then the file that ships, the best checkpoint, and one with predictions.
 
     Args:
-        split: look at this one only.
+        split: default: the one that most pools hold, test before val.
     """
-    splits = SPLITS if split is None else (split,)
-    asked = [[entry for entry in pool if entry.figures["split"] in splits] for pool in pools]
+    if split is None:
+        held = [{entry.figures["split"] for entry in pool} for pool in pools]
+        split = max(SPLITS, key=lambda name: sum(name in splits for splits in held))
+    asked = [[entry for entry in pool if entry.figures["split"] == split] for pool in pools]
     votes = Counter(key for pool in asked for key in {entry.pictures for entry in pool})
 
     def rank(entry: Entry) -> tuple:
         best = entry.figures.get("checkpoint") != "last"
-        is_test = entry.figures["split"] == SPLITS[0]
-        return votes[entry.pictures], is_test, entry.is_shipped, best, entry.predictions is not None
+        return votes[entry.pictures], entry.is_shipped, best, entry.predictions is not None
 
     return [max(pool, key=rank, default=None) for pool in asked]

@@ -23,7 +23,7 @@ def differences(rows: Sequence[Row]) -> list[str]:
     """Why some accuracies of the table can't be set side by side."""
     found = []
     unasked = [row for row in rows if row.measured is None and row.entries]
-    if unasked:  # --split asked for another one
+    if unasked:
         split = "val" if any(map(_is_tested, unasked)) else "test"
         names = _names(row.id for row in unasked)
         found.append(
@@ -34,12 +34,6 @@ def differences(rows: Sequence[Row]) -> list[str]:
         names = _names(row.id for row in missing)
         found.append(f"No accuracy on test or val was measured for {names}: strop evaluate {_paths(missing[:1])}")
     measured = [row for row in rows if row.measured]
-    found += _split_up(
-        measured,
-        "split",
-        lambda row: row.measured["split"],
-        "Accuracies come from different splits: {}. They can't be compared.",
-    )
     untested = [row for row in measured if not _is_tested(row)]
     if untested and len(untested) < len(measured):
         tested = _names(row.id for row in measured if _is_tested(row))
@@ -47,13 +41,11 @@ def differences(rows: Sequence[Row]) -> list[str]:
         found.append(f"On the test pictures only {tested} can be shown (--split test). For the rest: {commands}")
     found += _split_up(
         measured,
-        "data",
         lambda row: pictures(row.measured)[1],
         "Accuracies were measured on different pictures: {}. They can't be compared.",
     )
     found += _split_up(
         measured,
-        "classes",
         lambda row: tuple(row.measured.get("classes") or ()),
         "The classes or their order differ: {}.",
     )
@@ -108,7 +100,7 @@ def _remedy(largest: Sequence[Row], pool: Sequence[Row]) -> str:
     return "; ".join(commands) + ("; and so on" if len(rows) > 3 else "")
 
 
-def _split_up(rows: Sequence[Row], name: str, key: Callable[[Row], Hashable], sentence: str) -> list[str]:
+def _split_up(rows: Sequence[Row], key: Callable[[Row], Hashable], sentence: str) -> list[str]:
     """The sentence filled with the groups, largest first; nothing where all rows agree."""
     groups: dict[Hashable, list[str]] = {}
     for row in rows:
@@ -116,8 +108,6 @@ def _split_up(rows: Sequence[Row], name: str, key: Callable[[Row], Hashable], se
     if len(groups) < 2:
         return []
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    if name == "split":
-        return [sentence.format("; ".join(f"{split} for {_names(ids)}" for split, ids in ordered))]
     return [sentence.format(" against ".join(_names(ids) for _, ids in ordered))]
 
 
