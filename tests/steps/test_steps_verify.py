@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from strop.deploy.evidence import LARGEST_JSON
 from strop.runs import file_hash
+from strop.steps.verify import _on_this_machine
 
 
 @pytest.fixture
@@ -258,3 +259,9 @@ def test_what_is_no_export(verify, trained, tmp_path):
     for folder in (trained / "runs" / "small", tmp_path, tmp_path / "none"):
         outcome = verify(folder)
         assert outcome.code == 2 and "Give a folder that strop export wrote" in outcome.err
+
+
+def test_bundled_pictures_are_always_here():
+    """A set that comes with strop needs no --data; one that would have to be fetched does."""
+    assert _on_this_machine({"location": None, "source": "fashion-mini"}) == "fashion-mini"
+    assert _on_this_machine({"location": None, "source": "cifar10"}) is None

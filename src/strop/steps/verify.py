@@ -87,8 +87,8 @@ def _on_this_machine(about: dict[str, Any]) -> str | None:
 
     location, source = about["location"], str(about["source"])
     if location is None:
-        bundled = {item.name for item in (resources.files("strop.data") / "bundled").iterdir() if item.is_dir()}
-        return source if source in bundled else None
+        folders = [item.name for item in (resources.files("strop.data") / "bundled").iterdir() if item.is_dir()]
+        return source if source.replace("-", "_") in folders else None
     return location if isinstance(location, str) and Path(location).exists() else None
 
 
