@@ -16,6 +16,7 @@ from .resizing import resize_positions
 
 log = logging.getLogger("strop")
 SHOW = 8
+HEAD_SD = 0.01
 EXTRA_HEADS = ("AuxLogits.", "aux1.", "aux2.")
 
 
@@ -37,6 +38,21 @@ def head_places(model: nn.Module, num_classes: int) -> list[str]:
     """The modules that are new for other classes: those that give the logits, or a head of several layers."""
     whole = getattr(model, "whole_head", None)
     return [whole] if whole else head_names(model, num_classes)
+
+
+def begin_head(model: nn.Module, num_classes: int) -> None:
+    """Small weights for the layers that give the logits: normal with sd 0.01, no bias.
+
+    Some libraries draw them so large that what the head learns beside a trained body drowns in what it began with:
+    timm's EfficientNet from +-1 / sqrt(K), which is 0.41 for six classes (docs/log.md).
+
+    Source: torchvision's last layers of MobileNetV2 and SqueezeNet. Unlike zeros, it moves behind a ReLU too.
+    """
+    for name in head_names(model, num_classes):
+        head = model.get_submodule(name)
+        nn.init.normal_(head.weight, std=HEAD_SD)
+        if head.bias is not None:
+            nn.init.zeros_(head.bias)
 
 
 def _outputs(module: nn.Module | None) -> int | None:
@@ -112,6 +128,8 @@ def load_tensors(
         more = [f"... and {len(problems) - SHOW} more tensors."] if len(problems) > SHOW else []
         raise UserError(where, *problems[:SHOW], *more, advice)
     model.load_state_dict(tensors, strict=False)
+    if fresh:
+        begin_head(model, num_classes)
     return fresh
 
 
@@ -149,10 +167,13 @@ def create_timm(name: str, num_classes: int, config: Any, options: dict[str, Any
         hint = f"Published: {', '.join(tagged[:SHOW])}." if tagged else "Write the path of a .safetensors file."
         raise UserError("pretrained", f"there are no published weights for 'timm:{name}'. {hint}")
     try:
-        return timm.create_model(name, pretrained=True, num_classes=num_classes, in_chans=3, **options)
+        model = timm.create_model(name, pretrained=True, num_classes=num_classes, in_chans=3, **options)
     except OSError as error:
         file = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
         raise _unavailable(f"{file} (model.safetensors)", error) from error
+    if num_classes != config.num_classes:
+        begin_head(model, num_classes)
+    return model
 
 
 def _unavailable(file: str, error: Exception) -> UserError:

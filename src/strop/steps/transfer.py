@@ -13,7 +13,7 @@ from .. import artifact
 from ..errors import UserError
 from ..models.classifier import Classifier, Preprocess
 from ..models.fresh import fresh_tensors
-from ..models.pretrained import head_names, head_places, load_tensors
+from ..models.pretrained import begin_head, head_names, head_places, load_tensors
 from ..models.resizing import resize_positions
 from ..runs import Run, read_json, write_json
 from ..yaml import read_yaml
@@ -53,7 +53,8 @@ def _fit_network(source: nn.Module, builder: dict, attributes: dict, parent: Run
     moved = not attributes and any(wanted[name].shape[1:] != tensors[name].shape[1:] for name in heads)
     if attributes:
         tensors = resize_positions(tensors, net)
-        if new_head:  # initialised as the library does at full width, then cut
+        if new_head:  # at full width, then cut
+            begin_head(net, classes)
             tensors |= {name: _cut_like(wanted[name], tensors[name]) for name in heads}
         net = artifact.rebuild(builder, attributes, tensors)
     else:
