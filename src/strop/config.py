@@ -17,7 +17,7 @@ from .registry import REQUIRED, Option, Registry
 class Strict(BaseModel):
     """A frozen config without unknown fields and without silent conversions."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Part(Strict):

@@ -60,7 +60,7 @@ def _run(recipe: Any, root: Path, *, as_json: bool) -> int:
     from .launch import rank
     from .recipe import to_compare
     from .recipe.ladder import check_files
-    from .report import table
+    from .report import formats, table
     from .report.front import front_columns, front_records
     from .report.present import report
     from .report.rows import collect
@@ -77,7 +77,7 @@ def _run(recipe: Any, root: Path, *, as_json: bool) -> int:
     write_json(root / "front.json", {"format": 1, "points": records})
     page = report(folders, root / "report.html", title=recipe.name)
     if as_json:
-        found = {"rows": [table.record(row) for row in rows], "notes": list(notes), "front": records}
+        found = {"rows": [formats.record(row) for row in rows], "notes": list(notes), "front": records}
         print(json.dumps(found, ensure_ascii=False))
         return DONE
     show("", table.table(rows, notes), "", table.draw(front_columns(rows), 80))

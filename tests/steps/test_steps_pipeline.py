@@ -57,6 +57,7 @@ def test_pipeline_files_of_a_model(pipeline, name):
     expected |= {"report.html"}
     if name in TRAINED:
         expected |= {"model.safetensors", "metrics.jsonl", "results.csv", "train_details.png", "checkpoints"}
+        expected |= {"weights.json"} | ({"pruning.json"} if name == "student-pruned" else set())
     else:
         expected |= {"model.onnx"}
     found = {path.name for path in pipeline.run(name).iterdir()}

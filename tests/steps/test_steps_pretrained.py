@@ -68,7 +68,7 @@ def test_a_frozen_backbone_learns_new_classes(photos, strop, read, tmp_path):
     assert "new head classifier.1; the file's is for other classes" in outcome.out
     assert "3,078 of 725,574 parameters train; frozen: stem..layer3" in outcome.out  # 512 * 6 + 6
     assert strop("evaluate", "runs/squeezenet1_1", "--split", "test").code == 0
-    (scores,) = read(tmp_path / "runs" / "squeezenet1_1-on-test", "result.json")["measured"]
+    scores, *_ = read(tmp_path / "runs" / "squeezenet1_1-on-test", "result.json")["measured"]
     assert scores["n"] == 57 and scores["accuracy"] >= 0.7
     model = read(tmp_path / "runs" / "squeezenet1_1", "model.json")
     assert model["preprocess"]["mean"] == [0.485, 0.456, 0.406]

@@ -16,7 +16,7 @@ from strop.steps.subjects import open_split, open_subject
 pytest.importorskip("torchao", reason="torchao is not installed")
 
 pytestmark = pytest.mark.slow
-FAST = ("--epochs", 2, "--batch-size", 32)
+FAST = ("--epochs", 2, "--batch-size", 32, "--lr", 0.005)
 
 
 @pytest.fixture(scope="module")

@@ -82,9 +82,9 @@ class Prune(TrainingOptions):
         """What is limited, and how much may remain; nothing where only blocks go."""
         return next(((kind, getattr(self, kind)) for kind in KINDS if getattr(self, kind) is not None), (None, None))
 
-    def execute(self, *, root: Path | str = ROOT, command: str | None = None) -> Run:
+    def execute(self, *, root: Path | str = ROOT, command: str | None = None, charts: bool = True) -> Run:
         """As every step; then, if asked, the two controls, beside a finished run too."""
-        run = super().execute(root=root, command=command)
+        run = super().execute(root=root, command=command, charts=charts)
         if self.controls:
             from .controls import train_controls
 

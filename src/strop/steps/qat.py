@@ -10,6 +10,7 @@ import torch
 from .. import artifact
 from ..deploy.onnx import export_float
 from ..errors import GateFailed, UserError
+from ..measure.paired import mcnemar
 from ..models.classifier import Classifier
 from ..quantize.calibration import choose_balanced
 from ..quantize.layers import describe_layers, name_integer_layers
@@ -26,7 +27,7 @@ from .teachers import load_teacher
 from .training import Training
 
 BATCH = 64
-APART = 0.001  # accuracy in torch and of the file may differ by this, or by one picture
+APART, CHANCE = 0.001, 0.05  # accuracy in torch and of the file may differ by this, or by what chance would do
 
 
 def train_quantized(step: Any, run: Run, parents: dict[str, Run], data: Any, judge: Judge | None) -> dict:
@@ -52,6 +53,7 @@ def train_quantized(step: Any, run: Run, parents: dict[str, Run], data: Any, jud
     if judge is not None:
         about |= loss_report(judge, run.model_file)
         about["fake_quantized"] = judge.score_answers(rounded)
+        about["only_file_right"], about["only_trained_right"] = judge.disagreements(run.model_file, rounded)
     if step.controls:
         about["control"] = _train_control(step, run, artifact.load(parent), judge, parts)
     _tell(about, judge)
@@ -123,7 +125,8 @@ def _tell(about: dict, judge: Judge | None) -> None:
     if "control" in about:
         log.info("  the float parent, trained as long: %.2f %%", 100 * about["control"]["accuracy"])
     about["difference"] = abs(trained - file)
-    if about["difference"] > max(APART, 1 / judge.n) + 1e-9:
+    flips = about["only_file_right"], about["only_trained_right"]
+    if about["difference"] > max(APART, 1 / judge.n) + 1e-9 and mcnemar(*flips) < CHANCE:
         raise GateFailed(
             f"the file does not answer as the network that was trained: {100 * file:.2f} % in ONNX Runtime and "
             f"{100 * trained:.2f} % in torch, of {judge.n} validation pictures. Train with another --seed or --lr, or "

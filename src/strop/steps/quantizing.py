@@ -51,14 +51,23 @@ class Judge:
 
     def score(self, path: Path) -> dict:
         """`score_answers` of a file of normalised floats."""
+        return self.score_answers(self._file(path))
+
+    def _file(self, path: Path) -> Callable:
         model = OnnxModel(path)
-        return self.score_answers(lambda images: torch.from_numpy(model(self.normalize(images.numpy()))))
+        return lambda images: torch.from_numpy(model(self.normalize(images.numpy())))
 
     def score_answers(self, predict: Callable) -> dict:
         """accuracy, loss (cross-entropy in nats), and agreement: the share of pictures answered as the parent does."""
         scores = self._score(predict)
         alike = int((torch.cat(scores.pop("answers")) == torch.cat(self.answers)).sum())
         return scores | {"agreement": alike / self.n}
+
+    def disagreements(self, path: Path, predict: Callable) -> tuple[int, int]:
+        """Pictures that only the file, and pictures that only `predict`, answers rightly."""
+        targets = torch.cat([self.pictures.labels[part] for part in self.parts])
+        file, other = (torch.cat(self._score(one)["answers"]) == targets for one in (self._file(path), predict))
+        return int((file & ~other).sum()), int((other & ~file).sum())
 
     def drop(self, scores: Mapping) -> float:
         """What was lost to the parent in accuracy; below 0 where it was gained."""
