@@ -80,7 +80,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=["limit", "strop", "torchvision", *PEERS])
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    least = (TRIAL_BATCHES + 1) * BATCH
+    if options.pictures is not None and options.pictures < least:
+        parser.error(f"--pictures {options.pictures}: the trial of workers takes {least}. Write that or more.")
+    return options
 
 
 def version(name: str) -> str:
