@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from .probabilities import BINS, bin_confidences, bin_of, brier, ece, reliability
+from .temperature import HIGHEST, LOWEST
 
-LOWEST, HIGHEST = 0.05, 20.0
 _BLOCK = 10_000_000
 _ENOUGH = 1e-6
 

@@ -116,9 +116,9 @@ def _right(run: Run, control: Run) -> np.ndarray:
     import numpy as np
 
     from ..measure.evaluate import evaluate
+    from .computing import evaluation_loader
     from .data import reopen
     from .subjects import open_split, open_subject
-    from .training import evaluation_loader
 
     subject, data = open_subject(control), reopen(run)
     val = open_split(data, "val", subject.preprocess)

@@ -16,10 +16,10 @@ from ..measure.metrics import wilson
 from ..measure.outliers import outlier_scores, separation
 from ..runs import Run
 from .columns import Column
+from .computing import evaluation_loader
 from .data import reopen
 from .step import log
 from .subjects import Subject, open_split
-from .training import evaluation_loader
 
 MOST_OUTLIERS = 10_000
 

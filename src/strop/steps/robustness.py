@@ -9,8 +9,8 @@ from ..data.dataset import Data
 from ..data.load import pictures
 from ..measure.robustness import answer_changed, corruptions, flips, mean_accuracy
 from ..models.classifier import Classifier
+from .computing import evaluation_loader
 from .subjects import Subject, open_split
-from .training import evaluation_loader
 
 MOST_PICTURES = 5_000  # each is answered forty times
 

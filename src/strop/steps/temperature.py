@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from ..measure.temperature import HIGHEST, LOWEST
 from ..runs import Run
-
-LOWEST, HIGHEST = 0.05, 20.0  # between these `measure.calibration.fit_temperature` looks
 
 
 def temperature_of(run: Run) -> float | None:

@@ -17,8 +17,8 @@ from ..models.classifier import Classifier
 from ..models.groups import remove
 from ..prune.prune import Ranked, weakest
 from ..quantize.calibration import choose_balanced
+from .computing import evaluation_loader
 from .step import log
-from .training import evaluation_loader
 
 JUDGED = 1024  # validation pictures, the same number a class
 RATIOS = (0.25, 0.5, 0.75)
