@@ -2,6 +2,7 @@
 
     python benchmarks/compression.py                             # 12,000 training pictures, 3 seeds, 32 px: two hours
     python benchmarks/compression.py --pictures 60000 --device cuda
+    python benchmarks/compression.py --curve                     # when pruning pays: fewer epochs, both ways
     python benchmarks/compression.py --speed                     # bytes and latency only, at 32 and 224 px
 
 Stop it at any time: the same command goes on, what is there is not made again, and the table shows what there is.
@@ -29,6 +30,7 @@ from strop.data import open_data
 from strop.data.load import Loader, pictures
 
 EPOCHS, MORE_EPOCHS, QAT_EPOCHS = 12, 10, 2
+CURVE = (1, 3, 6)
 OTHER_CRITERIA = ("magnitude", "taylor", "bn-gamma", "random")
 AUGMENT = "hflip+crop:pixels=2"
 
@@ -67,6 +69,8 @@ def main() -> None:
     data = options.out / f"fashion-{options.pictures}"
     write_pictures(data, options.pictures)
     table = rows(data, options.device)
+    if options.curve:
+        table = [row for row in table if row.name in ("dense", "pruned")] + curve(data, options.device)
     for seed in range(options.seeds):
         for row in table:
             if (row.seeds or not seed) and (not options.only or row.name in options.only):
@@ -81,6 +85,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="these rows, by name")
+    parser.add_argument("--curve", action="store_true", help="pruned and from scratch, after the same few epochs")
     parser.add_argument("--speed", action="store_true", help="bytes and latency at 32 and 224 px, with random weights")
     return parser.parse_args(arguments)
 
@@ -106,6 +111,21 @@ def rows(data: Path, device: str) -> list[Row]:
         Row("pruned int8, QAT", strop.Quantize, {"parent": "pruned", **aware}, "pruned int8"),
         Row("pruned w4", strop.Quantize, {"parent": "pruned", "scheme": "w4"}, "pruned"),
     ]
+
+
+def curve(data: Path, device: str) -> list[Row]:
+    """The pruned shape after a few epochs with the weights it kept and with new ones, taught by the dense parent."""
+    same = {"augment": AUGMENT, "device": device}
+    fresh = {"data": {"source": str(data), "validation": "10%", "input_size": 32}, "fresh": True, **same}
+    fresh |= {"parent": "pruned", "teacher": "dense"}
+    found = []
+    for epochs in CURVE:
+        prune = {"parent": "dense", "params": "9%", "epochs": epochs, **same}
+        found.append(Row(f"pruned, {epochs} epochs", strop.Prune, prune, "dense", seeds=True))
+    for epochs in (*CURVE, MORE_EPOCHS):
+        kept = "pruned" if epochs == MORE_EPOCHS else f"pruned, {epochs} epochs"
+        found.append(Row(f"scratch, {epochs} epochs", strop.Train, fresh | {"epochs": epochs}, kept, seeds=True))
+    return found
 
 
 def write_pictures(folder: Path, n: int) -> None:

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .preprocessing import TEMPERATURE, before, constants
 from .settings import Settings, write_about
+from .stem import put_in_blocks
 
 OUTPUT = "probabilities"
 
@@ -53,8 +54,9 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 def merge_preprocessing(source: Path, target: Path, settings: Settings, classes: Sequence[str]) -> None:
     """Put the preprocessing before the network and softmax(logits / temperature) behind it.
 
-    The network's own nodes and numbers are copied as they are, quantized ones too. The settings and the class names
-    are written into the file's metadata (`settings.About`), so that the file alone can be used.
+    The network's own nodes and numbers are copied as they are, quantized ones too, but for a first convolution in 8
+    bits, which gives the same sums faster (`stem.put_in_blocks`). The settings and the class names are written into the
+    file's metadata (`settings.About`), so that the file alone can be used.
 
     Args:
         source: graph with one normalised float input and logits.
@@ -63,6 +65,7 @@ def merge_preprocessing(source: Path, target: Path, settings: Settings, classes:
     """
     model = onnx.load(source, load_external_data=False)
     graph = model.graph
+    put_in_blocks(graph)
     inner, logits = graph.input[0].name, graph.output[0].name
     first = before(settings, inner)
     after = [
