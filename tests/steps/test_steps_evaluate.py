@@ -132,7 +132,8 @@ def test_on_demand(evaluated, strop_in, read):
     assert outcome.code == 0 and max(map(len, outcome.out.splitlines())) <= 80, outcome.err
     result = read(root / "asked", "result.json")
     plain, found = result["measured"][0]["accuracy"], result["robustness"]
-    assert found["accuracy"] == plain and len(found["corruptions"]) == 40 and len(found["flips"]) == 3
+    assert found["accuracy"] == plain and len(found["corruptions"]) == 75 and len(found["flips"]) == 3
+    assert found["mean_corruption_error"] == 1 - found["corrupted_accuracy"] and found["strengths"] == "CIFAR-10-C"
     assert [row["size"] for row in found["sizes"]] == [24, 32] and found["sizes"][0]["accuracy"] == plain
     assert found["sizes"][1]["accuracy"] is not None or "does not take" in found["sizes"][1]["note"]
     assert (root / "asked" / "robustness.png").is_file()

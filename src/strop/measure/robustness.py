@@ -61,5 +61,8 @@ def answer_changed(predict: Callable[[Tensor], Tensor], loader, changes: Mapping
 
 
 def mean_accuracy(rows: list[dict]) -> float:
-    """The mean over corruptions and strengths. Unlike the mCE of the paper: not relative to another network."""
+    """The mean over corruptions and strengths; 1 minus it is the unnormalised mean corruption error.
+
+    Unlike the mCE of the paper: not divided by the error of another network (AlexNet there).
+    """
     return float(np.mean([row["accuracy"] for row in rows]))

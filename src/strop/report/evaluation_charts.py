@@ -64,10 +64,11 @@ def robustness(found: Mapping[str, Any], path: Path) -> None:
         for panel, kind in zip(axes, panels, strict=True):
             panel.axhline(100 * found["accuracy"], color=FAINT, linewidth=1, linestyle=":", label="unchanged")
             if kind == "corruptions":
-                for name, colour in zip(dict.fromkeys(row["corruption"] for row in rows), colours, strict=False):
+                for number, name in enumerate(dict.fromkeys(row["corruption"] for row in rows)):
                     mine = [row for row in rows if row["corruption"] == name]
                     x, y = [row["strength"] for row in mine], [100 * row["accuracy"] for row in mine]
-                    panel.plot(x, y, "o-", color=colour, markersize=4, label=name)
+                    style = "o-" if number < len(colours) else "s--"
+                    panel.plot(x, y, style, color=colours[number % len(colours)], markersize=4, label=name)
                 panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
                 panel.set(title="Corrupted pictures", xlabel="strength")
                 panel.set_xticks(sorted({row["strength"] for row in rows}))

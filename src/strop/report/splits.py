@@ -76,6 +76,9 @@ def _robustness(found: Mapping[str, Any]) -> list[str]:
     lines = []
     if "corruptions" in found:
         lines.append(f"corrupted, mean of all: accuracy {_number(found['corrupted_accuracy'], 100, 1)} %")
+        if "mean_corruption_error" in found:
+            error = _number(found["mean_corruption_error"], 100, 1)
+            lines.append(f"  mean corruption error {error} %, unnormalised; strengths of {found['strengths']}")
         by_name: dict[str, list[str]] = {}
         for row in found["corruptions"]:
             by_name.setdefault(row["corruption"], []).append(f"{_number(row['accuracy'], 100, 1):>6}")

@@ -37,7 +37,7 @@ class Evaluate(Step):
     )
     ood: str | None = Field(None, description="folder or data set of another kind: how well is it told apart?")
     explain: bool = Field(False, description="worst errors, confused classes, likely label errors, Grad-CAM")
-    corrupt: bool = Field(False, description="accuracy under noise, blur, JPEG, ... at five strengths")
+    corrupt: bool = Field(False, description="accuracy under 15 corruptions at five strengths: noise, blur, snow, ...")
     sizes: SizesField = Field((), description="accuracy at other sizes, 128,160,192; needs a run in torch")
     flips: bool = Field(False, description="accuracy on mirrored and upturned pictures")
     train_pictures: int = Field(10_000, ge=0, description="training pictures measured at most; 0 for none")

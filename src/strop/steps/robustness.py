@@ -7,12 +7,13 @@ from typing import Any
 
 from ..data.dataset import Data
 from ..data.load import pictures
+from ..measure.corruptions.strengths import TABLES, table_of
 from ..measure.robustness import answer_changed, corruptions, flips, mean_accuracy
 from ..models.classifier import Classifier
 from .computing import evaluation_loader
 from .subjects import Subject, open_split
 
-MOST_PICTURES = 5_000  # each is answered forty times
+MOST_PICTURES = 5_000  # each is answered 75 times
 
 
 def measure_robustness(
@@ -29,9 +30,19 @@ def measure_robustness(
         "split": split,
         "n": len(part.splits[split]),
         **plain,
-        **({"corruptions": rows, "corrupted_accuracy": mean_accuracy(rows)} if corrupt else {}),
+        **(_summary(rows, subject.preprocess.input_size) if corrupt else {}),
         **({"flips": [{"flip": name, **found[name]} for name in found if isinstance(name, str)]} if flip else {}),
         **({"sizes": [_at_size(subject, part, split, size) for size in sizes]} if sizes else {}),
+    }
+
+
+def _summary(rows: list[dict[str, Any]], side: int) -> dict[str, Any]:
+    accuracy = mean_accuracy(rows)
+    return {
+        "corruptions": rows,
+        "corrupted_accuracy": accuracy,
+        "mean_corruption_error": 1 - accuracy,
+        "strengths": TABLES[table_of(side)],
     }
 
 
