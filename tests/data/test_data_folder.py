@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strop.audit.walk import walk_folder
 from strop.data.dataset import open_data
 from strop.data.source import open_source
 from strop.errors import UserError
@@ -45,7 +46,9 @@ def test_one_folder_a_class(tmp_path):
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
 def test_split_folders_share_the_class_list_of_train(tmp_path, val):
-    paint(tmp_path, "train/ant/1.png", "train/bee/2.png", "train/cow/3.png", f"{val}/cow/4.png", "test/bee/5.png")
+    train, test = ("Training", "testing") if val == "Val" else ("train", "test")
+    pictures = (f"{train}/ant/1.png", f"{train}/bee/2.png", f"{train}/cow/3.png", f"{val}/cow/4.png")
+    paint(tmp_path, *pictures, f"{test}/bee/5.png")
     source = open_source(str(tmp_path))
     assert source.classes == ("ant", "bee", "cow") and list(source.splits) == ["train", "val", "test"]
     assert source.splits["val"].labels.tolist() == [2] and source.splits["test"].labels.tolist() == [1]
@@ -154,9 +157,35 @@ def test_the_same_split_twice_and_a_misspelt_one(tmp_path):
     assert "'tset' beside train/ is no split. Did you mean 'test'?" in text
 
 
+@pytest.mark.parametrize("names", [("training_set", "test_set"), ("valid", "My test"), ("Train images", "val")])
+def test_splits_of_other_names_are_no_classes(tmp_path, names):
+    """Else a network would learn to tell the pictures of training from those of test; the audit says it too."""
+    paint(tmp_path, *(f"{name}/{kind}/1.png" for name in names for kind in ("cat", "dog")))
+    text = problem(tmp_path)
+    assert "but no train/. Call " in text and f"'{names[1]}' {'val' if names[1] == 'val' else 'test'}" in text
+    assert any(finding.kind == "layout" and len(finding.items) == 2 for finding in walk_folder(tmp_path)[1])
+
+
+def test_a_folder_beside_train_that_is_called_nearly_like_a_split_is_not_passed_over(tmp_path):
+    paint(tmp_path, *(f"{name}/{kind}/1.png" for name in ("train", "test_set") for kind in "ab"))
+    assert "'test_set' beside train/ is no split. Did you mean 'test'?" in problem(tmp_path)
+
+
+def test_classes_called_like_splits_stay_classes(tmp_path):
+    """Trains and rain are near the names of splits; but they hold pictures, not folders."""
+    paint(tmp_path, "trains/1.png", "rain/2.png")
+    assert open_source(str(tmp_path)).classes == ("rain", "trains")
+
+
 def test_one_class(tmp_path):
     paint(tmp_path, "cat/1.png")
     assert "there is only one class, 'cat'" in problem(tmp_path)
+
+
+def test_classes_one_folder_further_down(tmp_path):
+    """What an archive is unpacked to is often a folder in a folder."""
+    paint(tmp_path, "images/cat/1.png", "images/dog/2.png")
+    assert f"Are its folders the classes? Then give {tmp_path.resolve() / 'images'}." in problem(tmp_path)
 
 
 def test_an_empty_class_folder_is_named(tmp_path):

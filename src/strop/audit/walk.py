@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import unicodedata
 from collections import Counter, defaultdict
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.formats import is_picture_name
-from ..data.source import SPLIT_NAMES, SPLITS
+from ..data.source import SPLIT_NAMES, SPLITS, guess_split, means_splits
 from ..errors import UserError, suggest
 from .collection import NO_LABEL, FolderCollection
 from .findings import Finding, Item, make_finding
@@ -115,6 +114,9 @@ class _Walk:
                 self.note("layout", ".", "there are no class folders: put each picture into the folder of its class")
             elif sum(map(len, named.values())) == len(folders):
                 self.note("layout", ".", "there are folders for splits, but no class folders in train/")
+            elif means_splits(folders):
+                for path in folders:
+                    self.note("layout", path, f"seems to be a split; call it {guess_split(path.name)}")
             return {"train": self.root}
         self.list(self.root)
         for split, paths in named.items():
@@ -122,9 +124,9 @@ class _Walk:
                 self.note("layout", path, f"is a second folder for {split}, beside {paths[0].name}; keep one")
         for path in folders:
             if path.name.lower() not in SPLIT_NAMES:
-                near = difflib.get_close_matches(path.name.lower(), SPLIT_NAMES, n=1, cutoff=0.75)
-                guess = f"did you mean '{near[0]}'?" if near else "only train/, val/ and test/ count here"
-                self.note("layout" if near else "passed-over", path, f"beside train/ is no split; {guess}")
+                meant = guess_split(path.name)
+                guess = f"did you mean '{meant}'?" if meant else "only train/, val/ and test/ count here"
+                self.note("layout" if meant else "passed-over", path, f"beside train/ is no split; {guess}")
         return {split: named[split][0] for split in SPLITS if split in named}
 
     def take_split(self, split: str, folder: Path) -> None:

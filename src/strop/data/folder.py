@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import unicodedata
 from collections import Counter
@@ -16,7 +15,7 @@ from .files import open_files
 from .formats import is_picture_name
 from .hashes import HashStore
 from .packed import PackedNames
-from .source import SPLIT_NAMES, SPLITS, FileSplit, Source
+from .source import SPLIT_NAMES, SPLITS, FileSplit, Source, guess_split, means_splits
 
 _NEVER = frozenset(["__macosx", "thumbs.db"])
 _LAYOUT = "A data folder holds one folder a class: cats/1.jpg, dogs/2.jpg; or train/cats/1.jpg, test/cats/2.jpg."
@@ -64,7 +63,9 @@ def open_folder(root: Path, name: str | None = None, only: Sequence[str] = SPLIT
             place = scan.name(folders[split] / unknown)
             scan.problems.append(f"'{place}' is a class that train does not have. {suggest(unknown, classes)}")
     if len(classes) == 1:
-        scan.problems.append(f"there is only one class, '{classes[0]}'. Telling apart needs at least two.")
+        below = [path for path in _list(scan, folders["train"] / classes[0]) if path.is_dir()]
+        hint = f" Are its folders the classes? Then give {folders['train'] / classes[0]}." if len(below) > 1 else ""
+        scan.problems.append(f"there is only one class, '{classes[0]}'. Telling apart needs at least two.{hint}")
     _raise_problems(scan)
     store = HashStore(root)
     splits = {split: _make_split(scan, by_class, classes, store) for split, by_class in found.items()}
@@ -91,19 +92,21 @@ def _find_splits(scan: _Scan) -> dict[str, Path]:
             names = " and ".join(path.name for path in paths)
             scan.problems.append(f"{names} are the same split. Keep one of them.")
     for path in folders:
-        near = difflib.get_close_matches(path.name.lower(), SPLIT_NAMES, n=1, cutoff=0.75)
-        if near and path.name.lower() not in SPLIT_NAMES:
-            scan.problems.append(f"'{path.name}' beside train/ is no split. Did you mean '{near[0]}'?")
+        meant = guess_split(path.name)
+        if meant and path.name.lower() not in SPLIT_NAMES:
+            scan.problems.append(f"'{path.name}' beside train/ is no split. Did you mean '{meant}'?")
     return {split: by_split[split][0] for split in SPLITS if split in by_split}
 
 
 def _refuse_without_classes(scan: _Scan, folders: list[Path], by_split: dict[str, list[Path]]) -> None:
     """A class may be called "train"; but where all folders are called like splits, they are meant as splits."""
-    if sum(map(len, by_split.values())) < len(folders):
-        return
     there = ", ".join(f"{path.name}/" for path in folders)
-    lack = "without class folders in train/" if "train" in by_split else "but no train/"
-    raise UserError(str(scan.root), f"there is {there} {lack}. {_LAYOUT}{_hint_prefix(scan.root)}")
+    if sum(map(len, by_split.values())) == len(folders):
+        lack = "without class folders in train/" if "train" in by_split else "but no train/"
+        raise UserError(str(scan.root), f"there is {there} {lack}. {_LAYOUT}{_hint_prefix(scan.root)}")
+    if means_splits(folders):
+        names = ", ".join(f"'{path.name}' {guess_split(path.name)}" for path in folders)
+        raise UserError(str(scan.root), f"there is {there} with folders in them, but no train/. Call {names}.")
 
 
 def _find_classes(scan: _Scan, folder: Path) -> dict[str, PackedNames]:

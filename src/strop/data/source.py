@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,31 @@ if TYPE_CHECKING:
     import numpy as np
 
 SPLITS = ("train", "val", "test")
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 TABLES = frozenset([".csv", ".tsv", ".parquet", ".txt"])
+
+
+def guess_split(name: str) -> str | None:
+    """The split that a folder with a name of its own seems to be meant as: tset, test_set or "Test images".
+
+    >>> guess_split("test_set"), guess_split("windmill")
+    ('test', None)
+    """
+    lowered = name.lower()
+    near = difflib.get_close_matches(lowered, SPLIT_NAMES, n=1, cutoff=0.75)
+    words = near or [word for word in re.split(r"[^a-z]+", lowered) if word in SPLIT_NAMES]
+    return SPLIT_NAMES[words[0]] if words else None
+
+
+def means_splits(folders: Sequence[Path]) -> bool:
+    """Whether folders are splits under other names: all are called so, and hold folders, as classes seldom do."""
+    return all(guess_split(path.name) for path in folders) and any(
+        not below.name.startswith(".") for path in folders for below in path.glob("*/")
+    )
 
 
 class Split(Protocol):
