@@ -146,16 +146,17 @@ def latex(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Colu
     said, asides = [[n for n in notes if ("strop " in n) == is_aside] for is_aside in (False, True)]
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs}",
+            r"% needs \usepackage{booktabs,graphicx}; a table wider than the line is made narrower",
             r"\begin{table}",
             r"  \centering",
+            r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"  \begin{{tabular}}{{@{{}}{''.join('r' if column.is_number else 'l' for column in columns)}@{{}}}}",
             r"    \toprule",
             *(f"    {' & '.join(line)} \\\\" for line in lines),
             r"    \midrule",
             *(f"    {' & '.join(line)} \\\\" for line in body),
             r"    \bottomrule",
-            r"  \end{tabular}",
+            r"  \end{tabular}}",
             *(rf"  \par\smallskip\footnotesize\raggedright {_minus(_tex(note))}" for note in said),
             r"\end{table}",
             *(f"% {' '.join(note.split())}" for note in asides),
