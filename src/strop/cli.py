@@ -145,6 +145,7 @@ def run_recipe(
     recipe: str,
     *,
     only: str | None = None,
+    skip: str | None = None,
     data: str | None = None,
     set: tuple[str, ...] = (),
     dry_run: DryRunFlag = False,
@@ -161,11 +162,13 @@ def run_recipe(
     recipe
         YAML file.
     only
-        Id of the one step to run, or of a varied one.
+        Ids of the steps to run, with commas, or of varied ones; the others must be done.
+    skip
+        Ids of steps to leave out, with commas; what begins with them is left out too.
     data
         Folder or data set in the place of every one that the recipe names.
     set
-        ID.option=value (or data.option=value), once for each change.
+        ID.option=value, defaults.VERB.option=value or data.option=value, once for each change.
     out
         Folder of the runs (default: runs/NAME of the recipe).
     """
@@ -175,7 +178,8 @@ def run_recipe(
     if bare:
         raise UserError("strop run", *(f"--set {item}: has no value. Write --set ID.option=value." for item in bare))
     changes = dict(item.partition("=")[::2] for item in set)
-    loaded = Recipe.load(recipe, changes=changes, data=data)
+    left_out = [name.strip() for name in skip.split(",")] if skip else []
+    loaded = Recipe.load(recipe, changes=changes, data=data, skip=left_out)
     if smoke:
         loaded, root = shrink(loaded, out, data)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from ..runs import Run
 from ..steps import step_class
 from ..steps.teachers import is_known, is_run, split_teachers
 from ..yaml import read_yaml
+from .changes import replace_data, set_members, set_written
 from .expect import Expectation, hold, read_expectations
+from .skip import leave_out, without
 from .vary import Item, spread
 
 __all__ = ["Expectation", "Recipe", "hold"]
@@ -50,24 +53,32 @@ class Recipe:
         self.charts = charts
 
     @classmethod
-    def load(cls, path: str | Path, *, changes: dict[str, str] | None = None, data: str | None = None) -> Recipe:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        changes: dict[str, str] | None = None,
+        data: str | None = None,
+        skip: Sequence[str] = (),
+    ) -> Recipe:
         """Read and check a YAML file. Raises one UserError with every mistake in it.
 
         Args:
-            changes: "ID.option" or "data.option" to the value that replaces it.
+            changes: "ID.option", "defaults.VERB.option" or "data.option" to the value that replaces it.
             data: folder or data set that takes the place of every one that the recipe names.
+            skip: ids of steps to leave out, with all that begins with them.
         """
         path = Path(path)
         raw = read_yaml(path)
         found: list[str] = []
         if data is not None:
-            _replace_data(raw, data)
-        later = {place: text for place, text in (changes or {}).items() if _names_member(raw, place)}
-        _apply(raw, {place: text for place, text in (changes or {}).items() if place not in later}, found)
+            replace_data(raw, data)
+        later = set_written(raw, changes or {}, found)
         items, grids = spread(raw, found)
-        _set({str(item.options["id"]): item.options for item in items if "id" in item.options}, later, found)
+        set_members(items, later, found)
+        items, grids, gone = leave_out(items, grids, skip, found)
         steps, ids = _read_steps(items, grids, found)
-        expect = read_expectations(raw.get("expect") or {}, ids, found)
+        expect = read_expectations(without(raw.get("expect") or {}, gone), ids, found)
         found += [f"{name}: unknown key. {suggest(name, BLOCKS)}" for name in raw if name not in BLOCKS]
         if found:
             raise UserError(str(path), *dict.fromkeys(found))
@@ -78,15 +89,17 @@ class Recipe:
 
         Args:
             out: folder of the run folders (default: runs/NAME).
-            only: id of the one step to run, or of a varied one; the others must be done.
+            only: ids of the steps to run, with commas, or of varied ones; the others must be done.
         Raises:
             GateFailed: an expectation does not hold. All runs are kept.
         """
         root = Path(out) if out is not None else Path("runs") / self.name
         ids = [step.id for step in self.steps if step.id]
-        if only is not None and only not in (*ids, *self.grids):
-            raise UserError(f"--only {only}", f"no step has this id. {suggest(only, [*ids, *self.grids])}")
-        chosen = self.grids.get(only, [only])
+        wanted = [] if only is None else [name.strip() for name in only.split(",")]
+        for name in wanted:
+            if name not in (*ids, *self.grids):
+                raise UserError(f"--only {name}", f"no step has this id. {suggest(name, [*ids, *self.grids])}")
+        chosen = [member for name in wanted for member in self.grids.get(name, [name])]
         how = {} if self.charts else {"charts": False}
         made: dict[str, Path] = {}
         runs = []
@@ -125,61 +138,6 @@ def link(step: Any, made: dict[str, Path]) -> Any:
     return step.model_copy(
         update={role: place(getattr(step, role)) for role in step.references if getattr(step, role) is not None}
     )
-
-
-def _replace_data(raw: dict, data: str) -> None:
-    """Put another source into the recipe's data block and into those of its steps."""
-    places = [raw, *(raw["defaults"].values() if isinstance(raw.get("defaults"), dict) else ())]
-    places += [options for item in raw["steps"] if isinstance(item, dict) for options in item.values()]
-    for place in places:
-        if not isinstance(place, dict) or place is not raw and "data" not in place:
-            continue
-        if isinstance(place.get("data"), dict):
-            place["data"] = place["data"] | {"source": data}
-        elif place is raw or isinstance(place["data"], str):
-            place["data"] = {"source": data}
-
-
-def _named(raw: dict) -> dict[str, dict]:
-    """The options that --set reaches, by id, as they are written."""
-    return {
-        str(options["id"]): options
-        for item in raw["steps"]
-        if isinstance(item, dict)
-        for options in item.values()
-        if isinstance(options, dict) and "id" in options
-    }
-
-
-def _names_member(raw: dict, place: str) -> bool:
-    """Whether --set may name a step that a varied one stands for: those have ids only when it is spread out."""
-    named = _named(raw)
-    is_written = any(place.startswith(f"{id}.") for id in named)
-    return not is_written and any("vary" in named[id] and place.startswith(f"{id}-") for id in named)
-
-
-def _apply(raw: dict, changes: dict[str, str], found: list[str]) -> None:
-    """Put --set ID.option=value into the raw recipe."""
-    if changes and not isinstance(raw.get("data"), dict):
-        raw["data"] = {"source": raw["data"]} if raw.get("data") else {}
-    _set({"data": raw["data"], **_named(raw)} if changes else {}, changes, found)
-
-
-def _set(places: dict[str, dict], changes: dict[str, str], found: list[str]) -> None:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    for place, text in changes.items():
-        dotted = [name for name in places if place.startswith(f"{name}.")]  # an id may have dots
-        name = max(dotted, key=len, default=place.partition(".")[0])
-        option = place[len(name) + 1 :]
-        if name not in places or not option:
-            found.append(f"--set {place}: '{name}' is not a step. {suggest(name, places)}")
-            continue
-        try:
-            places[name][option] = YAML(typ="safe", pure=True).load(text)
-        except YAMLError:
-            found.append(f"--set {place}: '{text}' is not a YAML value. Write it as in the recipe.")
 
 
 def _read_steps(items: list[Item], grids: dict[str, list[str]], found: list[str]) -> tuple[list, list[str]]:

@@ -61,7 +61,7 @@ def spread(raw: dict, found: list[str]) -> tuple[list[Item], dict[str, list[str]
         if item is None:
             continue
         options = dict(defaults.get(item.verb, {}), **item.options)
-        shares_data = bool(raw.get("data")) and "data" not in options and _has_data(item.verb)
+        shares_data = bool(raw.get("data")) and "data" not in options and has_data(item.verb)
         if shares_data:
             options["data"] = raw["data"]
         _open_lists(item.verb, options, grids)
@@ -116,7 +116,7 @@ def _read_item(place: str, written: Any, found: list[str]) -> Item | None:
     return Item(f"{place}.{verb}", verb, options, str(options["id"]) if "id" in options else None)
 
 
-def _has_data(verb: str) -> bool:
+def has_data(verb: str) -> bool:
     """Whether the step says itself what pictures it sees; the others take those of the run they begin with."""
     field = step_class(verb).model_fields.get("data")
     return field is not None and field.annotation is DataConfig
@@ -149,7 +149,7 @@ def _combine(item: Item, grids: dict[str, list[str]], found: list[str]) -> Itera
     for chosen in itertools.product(*columns):
         made, places = dict(options), dict(zip(varied, chosen, strict=True))
         for option, (value, _) in places.items():
-            problem = _put(item.verb, made, str(option), value)
+            problem = put(item.verb, made, str(option), value)
             if problem:
                 found.append(f"{item.place}.vary.{option}: {problem}")
                 return
@@ -170,13 +170,13 @@ def _read_values(item: Item, option: str, values: Any, grids: dict, found: list[
     return [(value, word(value)) for value in values]
 
 
-def _put(verb: str, options: dict, option: str, value: Any) -> str | None:
+def put(verb: str, options: dict, option: str, value: Any, done: str = "varied") -> str | None:
     """Set an option of the step, of its data, or of a part; what is wrong where there is none."""
     fields = step_class(verb).model_fields
     head, dot, rest = option.partition(".")
     if option in fields and option not in ("id", "out"):
         options[option] = value
-    elif _has_data(verb) and (option in DataConfig.model_fields or head == "data" and rest in DataConfig.model_fields):
+    elif has_data(verb) and (option in DataConfig.model_fields or head == "data" and rest in DataConfig.model_fields):
         data = options.get("data")
         data = dict(data) if isinstance(data, dict) else {"source": data} if data is not None else {}
         options["data"] = data | {rest or option: value}
@@ -187,8 +187,8 @@ def _put(verb: str, options: dict, option: str, value: Any) -> str | None:
             return str(error)
         options[head] = {name: given | {rest: value}}
     else:
-        known = [name for name in [*fields, *(DataConfig.model_fields if _has_data(verb) else ())] if name != "id"]
-        return f"is no option that can be varied. {suggest(option, known)}"
+        known = [name for name in [*fields, *(DataConfig.model_fields if has_data(verb) else ())] if name != "id"]
+        return f"is no option that can be {done}. {suggest(option, known)}"
     return None
 
 
