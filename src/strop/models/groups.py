@@ -14,9 +14,11 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
+from .attention import Cuts, attentions, keep_scale
 from .counts import byte_counter, mac_counter, parameter_counter, predict_macs, predict_parameters
+from .members import Group, Member
 from .tied import tied_parameters
-from .tracing import Group, Member, channel_groups, first_line, not_prunable
+from .tracing import channel_groups, first_line, not_prunable
 
 __all__ = [
     "Group", "Member", "byte_counter", "channel_groups", "check_prunable", "mac_counter", "parameter_counter",
@@ -25,7 +27,7 @@ __all__ = [
 
 
 def remove(model: nn.Module, groups: Iterable[Group], removed: Mapping[str, Sequence[int]]) -> None:
-    """Cut channels out of `model`, in place, for all groups at once.
+    """Cut channels out of `model`, in place, for all groups at once. Attention keeps the scale of its softmax.
 
     Args:
         model: the model the groups were found on, or an uncut copy of it.
@@ -35,22 +37,23 @@ def remove(model: nn.Module, groups: Iterable[Group], removed: Mapping[str, Sequ
     """
     groups = list(groups)
     _check_removed(groups, removed)
+    _shrink_attention(model, groups, removed)
     rows: dict[tuple[str, str], tuple[Member, set[int]]] = {}
     for group in groups:
         channels = sorted(set(removed.get(group.name, ())))
         for member in group.members if channels else ():
-            rows.setdefault((member.name, member.side), (member, set()))[1].update(_rows(member, channels))
+            rows.setdefault((member.name, _end(member)), (member, set()))[1].update(_rows(member, channels))
     cutter = torch_pruning.DependencyGraph()
-    for member, gone in rows.values():
-        _cut(model, cutter, member, sorted(gone))
+    for (_, end), (member, gone) in rows.items():
+        _cut(model, cutter, member, end, sorted(gone))
 
 
 @torch.no_grad()
 def silence(model: nn.Module, groups: Iterable[Group], removed: Mapping[str, Sequence[int]]) -> None:
     """Make all layers deaf to these channels, in place: what `remove` gives, at full size.
 
-    The columns that read a removed channel are set to zero. The outputs equal those after `remove` unless channels
-    are normalised together (layer norm).
+    What reads a removed channel is set to zero. The outputs equal those after `remove` unless channels are normalised
+    together (layer norm).
     """
     groups = list(groups)
     _check_removed(groups, removed)
@@ -58,24 +61,25 @@ def silence(model: nn.Module, groups: Iterable[Group], removed: Mapping[str, Seq
     for group in groups:
         for member in group.members:
             rows = sorted(_rows(member, sorted(set(removed.get(group.name, ())))))
-            if member.side == "in" and rows:
-                (name, dim), *_ = member.tensors
+            for name, dim in member.tensors if member.side == "in" and rows else ():
                 parameters[name].index_fill_(dim, torch.tensor(rows, device=parameters[name].device), 0)
 
 
 @torch.no_grad()
-def check_prunable(model: nn.Module, example_input: Tensor, *, keep: Collection[str] = ()) -> None:
+def check_prunable(
+    model: nn.Module, example_input: Tensor, *, keep: Collection[str] = (), attention: Cuts = "both"
+) -> None:
     """Try on a copy whether channels can be removed: every second channel of every group goes, and the copy must run.
 
     Without the channels that meet a layer norm, it must also compute what the full model computes with the others
-    silenced (attention that loses head channels does not: its scale changes).
+    silenced.
 
     Raises:
         UserError: says why this model can't be pruned.
     """
     for name, other in tied_parameters(model).items():
         raise not_prunable(model, f"'{other}' and '{name}' are one tensor")
-    groups = channel_groups(model, example_input, keep=keep)
+    groups = channel_groups(model, example_input, keep=keep, attention=attention)
     if not groups:
         raise not_prunable(model, "no layer has channels that can be removed on their own")
     dense = _without_zeros(model)
@@ -118,23 +122,35 @@ def _check_removed(groups: Sequence[Group], removed: Mapping[str, Sequence[int]]
             raise ValueError(f"group '{name}' would lose all its {len(gone)} channels; keep one")
 
 
+def _shrink_attention(model: nn.Module, groups: Sequence[Group], removed: Mapping[str, Sequence[int]]) -> None:
+    gone = {group.name: len(set(removed.get(group.name, ()))) for group in groups if group.kind != "channels"}
+    for attention in attentions(model) if any(gone.values()) else ():
+        heads, width = (gone.get(f"{attention.name}.{leaf}", 0) for leaf in ("num_heads", "head_dim"))
+        keep_scale(attention, attention.heads - heads, attention.width - width)
+
+
+def _end(member: Member) -> str:
+    """The side of the layer that is cut: channels of q are read by rows, everything else by columns."""
+    return "out" if member.tensors and member.tensors[0][1] == 0 else member.side
+
+
 def _rows(member: Member, channels: Sequence[int]) -> set[int]:
     return set(member.index[torch.tensor(channels, dtype=torch.int64)].flatten().tolist())
 
 
-def _cut(model: nn.Module, cutter: torch_pruning.DependencyGraph, member: Member, gone: list[int]) -> None:
+def _cut(model: nn.Module, cutter: torch_pruning.DependencyGraph, member: Member, end: str, gone: list[int]) -> None:
     if member.tensors and member.tensors[0][0] == member.name:
         _cut_parameter(model, *member.tensors[0], gone)
         return
     module = model.get_submodule(member.name)
-    if isinstance(module, nn.LayerNorm):  # Torch-Pruning may permute what is left of a layer norm
+    if hasattr(module, "normalized_shape"):  # Torch-Pruning may permute what is left of a layer norm
         module.normalized_shape = (module.normalized_shape[0] - len(gone),)
         for tensor, dim in member.tensors:
             _cut_parameter(model, tensor, dim, gone)
         return
     trained = {leaf: parameter.requires_grad for leaf, parameter in module.named_parameters(recurse=False)}
     layer = cutter.get_pruner_of_module(module)
-    (layer.prune_out_channels if member.side == "out" else layer.prune_in_channels)(module, gone)
+    (layer.prune_out_channels if end == "out" else layer.prune_in_channels)(module, gone)
     for leaf, wanted in trained.items():  # cutting makes new parameters; frozen ones stay frozen
         getattr(module, leaf).requires_grad_(wanted)
 
@@ -159,4 +175,4 @@ def _without_zeros(model: nn.Module) -> nn.Module:
 
 def _meets_layer_norm(group: Group, model: nn.Module) -> bool:
     modules = dict(model.named_modules())
-    return any(isinstance(modules.get(member.name), nn.LayerNorm) for member in group.members)
+    return any(hasattr(modules.get(member.name), "normalized_shape") for member in group.members)

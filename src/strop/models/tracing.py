@@ -6,8 +6,6 @@ import copy
 import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch_pruning
@@ -15,6 +13,8 @@ from torch import Tensor, nn
 from torch_pruning import ops
 
 from ..errors import UserError
+from .attention import Cuts, attention_groups, attentions
+from .members import Group, Member
 
 MADE_OF_ROWS = (ops.OPTYPE.CONV, ops.OPTYPE.LINEAR)
 # Networks whose channels are shuffled or rolled through each other, by class: within these parts they are not, and what
@@ -25,47 +25,20 @@ APART = {"ShuffleNetV2": r"stage\d\.\d+\.branch2"} | dict.fromkeys(
 CHANNELWISE = (ops.OPTYPE.DEPTHWISE_CONV, ops.OPTYPE.BN, ops.OPTYPE.PRELU)
 
 
-class Member(NamedTuple):
-    """One side of one layer (or one lone parameter) that a group reaches.
-
-    Attributes:
-        name: the module; for a parameter that belongs to no known layer, the parameter.
-        side: "out" for the rows that make (or scale) the channels, "in" for the columns that read them.
-        index: (width, r) int64; the rows of this side that group channel c stands for. r > 1 after a flatten.
-        tensors: (parameter name, dimension) of all parameters that lose these rows.
-    """
-
-    name: str
-    side: str
-    index: Tensor
-    tensors: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Channels that are removed together.
-
-    Attributes:
-        name: the first convolution or linear layer, in module order, that makes these channels.
-        width: how many channels there are; at least one has to stay.
-        members: in module order.
-    """
-
-    name: str
-    width: int
-    members: tuple[Member, ...]
-
-
-def channel_groups(model: nn.Module, example_input: Tensor, *, keep: Collection[str] = ()) -> list[Group]:
+def channel_groups(
+    model: nn.Module, example_input: Tensor, *, keep: Collection[str] = (), attention: Cuts = "both"
+) -> list[Group]:
     """Find the groups of channels that can be removed from `model`, in module order.
 
     Left out: what gives the model's output, what `keep` or the model's own `fixed_widths` names, and channels that
     meet a grouped (not depthwise) convolution or a group norm, where the number a group holds must stay even. Of
-    networks in `APART` only the channels within the parts named there are found.
+    networks in `APART` only the channels within the parts named there are found. What goes of attention is not traced:
+    `attention` describes the layers that it knows, and the others keep their heads.
 
     Args:
         example_input: (B, C, H, W) float pictures that the model accepts.
         keep: names of modules whose output width must stay.
+        attention: "heads", "width" (of all heads of a layer), "both" or "whole".
     Raises:
         UserError: the dependencies of this model can't be traced.
 
@@ -79,17 +52,18 @@ def channel_groups(model: nn.Module, example_input: Tensor, *, keep: Collection[
     if unknown:
         raise ValueError(f"keep: the model has no modules {unknown}")
     double = _traceable_copy(model)
-    order, found = _positions(double), []
+    order, found = _positions(double), attention_groups(double, attention, keep)
+    within = {(f"{a.name}.{leaf}", side) for a in attentions(double) for leaf, side in (("qkv", "out"), ("proj", "in"))}
     for part, inputs in _parts_apart(double, example_input) or [(double, example_input)]:
         graph = _trace(part, inputs)
         for raw in _raw_groups(graph, double, keep):
             members = _read_members(graph, double, raw)
             producers = [m for m in members if _makes_all(m, double)]
-            if producers:
+            if producers and not within & {(member.name, member.side) for member in members}:
                 members.sort(key=lambda member: (order[member.name], member.side))
                 name = min(producers, key=lambda member: order[member.name]).name
                 found.append(Group(name, len(members[0].index), tuple(members)))
-    return sorted(found, key=lambda group: order[group.name])
+    return sorted(found, key=lambda group: order.get(group.name, order.get(group.name.rpartition(".")[0])))
 
 
 def _parts_apart(model: nn.Module, example_input: Tensor) -> list[tuple[nn.Module, Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,6 +31,25 @@ class Plan:
     round_to: int
 
 
+@dataclass(frozen=True)
+class Rule:
+    """How the widths of a group are chosen.
+
+    Attributes:
+        least: so many channels stay in any case.
+        step: what its widths are multiples of, whatever the rounding; None: of the rounding.
+        power: a share s of the whole is s**power of its width: 1/2 for each of two groups that divide one layer.
+    """
+
+    least: int = 1
+    step: int | None = None
+    power: float = 1.0
+
+
+PLAIN = Rule()
+ALL_PLAIN: Mapping[str, Rule] = MappingProxyType({})
+
+
 def solve(
     importance: Mapping[str, np.ndarray],
     cost: Callable[[dict[str, int]], int],
@@ -38,6 +58,7 @@ def solve(
     scope: str = "local",
     round_to: int = 16,
     tolerance: float = TOLERANCE,
+    rules: Mapping[str, Rule] = ALL_PLAIN,
 ) -> Plan:
     """The largest network at or under the limit.
 
@@ -51,18 +72,19 @@ def solve(
         limit: the budget, in the unit of `cost`.
         scope: "local" or "global".
         round_to: widths are multiples of it; a group narrower than four steps uses a quarter of its width.
+        rules: for groups that go by others.
     Raises:
         GateFailed: even the narrowest network is over the limit.
     """
-    choose = _by_share if scope == "local" else _by_threshold
+    choose = partial(_by_share if scope == "local" else _by_threshold, importance, rules)
     widths = {name: len(values) for name, values in importance.items()}
     best = None
     for step in sorted({min(round_to, r) for r in ROUNDINGS} | {round_to}, reverse=True):
-        steps = {name: _step(width, step) for name, width in widths.items()}
-        keep = _bisect(partial(choose, importance, widths, steps), cost, limit)
+        steps = {name: _step(width, step, rules.get(name, PLAIN)) for name, width in widths.items()}
+        keep = _bisect(partial(choose, steps), cost, limit)
         if keep is None:
             continue
-        _give_back(keep, widths, steps, cost, limit)
+        _give_back(keep, widths, steps, rules, cost, limit)
         plan = Plan(keep, cost(keep), step)
         best = plan if best is None or plan.cost > best.cost else best
         if best.cost >= (1 - tolerance) * limit:
@@ -70,20 +92,21 @@ def solve(
     if best is None:
         raise GateFailed(
             f"the budget of {limit:,} can't be met: with the fewest channels that scope {scope} leaves in every "
-            f"group {cost(narrowest(importance, scope)):,} remain. Give a larger budget."
+            f"group {cost(narrowest(importance, scope, rules)):,} remain. Give a larger budget."
         )
     return best
 
 
-def narrowest(importance: Mapping[str, np.ndarray], scope: str) -> dict[str, int]:
+def narrowest(
+    importance: Mapping[str, np.ndarray], scope: str, rules: Mapping[str, Rule] = ALL_PLAIN
+) -> dict[str, int]:
     """The fewest channels that a scope leaves in every group."""
-    widths = {name: len(values) for name, values in importance.items()}
     choose = _by_share if scope == "local" else _by_threshold
-    return choose(importance, widths, dict.fromkeys(widths, 1), 0.0)
+    return choose(importance, rules, dict.fromkeys(importance, 1), 0.0)
 
 
-def _step(width: int, step: int) -> int:
-    return max(1, min(step, width // 4))
+def _step(width: int, step: int, rule: Rule) -> int:
+    return rule.step or max(1, min(step, width // 4))
 
 
 def _bisect(choose: Callable[[float], dict[str, int]], cost, limit: int) -> dict[str, int] | None:
@@ -102,31 +125,45 @@ def _bisect(choose: Callable[[float], dict[str, int]], cost, limit: int) -> dict
     return best
 
 
-def _by_share(importance, widths, steps, share: float) -> dict[str, int]:
-    return {name: _round_down(share * width, steps[name], width) for name, width in widths.items()}
+def _by_share(importance, rules, steps, share: float) -> dict[str, int]:
+    keep = {}
+    for name, values in importance.items():
+        rule, width = rules.get(name, PLAIN), len(values)
+        keep[name] = max(_floor(rule, steps[name]), _round_down(share**rule.power * width, steps[name], width))
+    return keep
 
 
-def _by_threshold(importance, widths, steps, share: float) -> dict[str, int]:
+def _by_threshold(importance, rules, steps, share: float) -> dict[str, int]:
     """Keep what lies above the (1 - share) quantile of all importances; no group falls under a tenth."""
     every = np.concatenate(list(importance.values()))
     threshold = np.quantile(every, 1 - share)
     keep = {}
     for name, values in importance.items():
-        width, step = widths[name], steps[name]
+        width, step = len(values), steps[name]
         floor = -(-(width // 10) // step) * step  # a tenth, rounded up
+        floor = max(floor, _floor(rules.get(name, PLAIN), step))
         keep[name] = max(floor, _round_down(int((values >= threshold).sum()), step, width))
     return keep
+
+
+def _floor(rule: Rule, step: int) -> int:
+    """The least of a rule, rounded up."""
+    return -(-rule.least // step) * step
 
 
 def _round_down(width: float, step: int, full: int) -> int:
     return full if width >= full else max(step, int(width // step) * step)
 
 
-def _give_back(keep, widths, steps, cost, limit: int) -> None:
+def _give_back(keep, widths, steps, rules, cost, limit: int) -> None:
     """Widen, one step at a time, the group that kept the smallest share, as long as something fits."""
     closed: set[str] = set()
+
+    def share(name: str) -> float:
+        return (keep[name] / widths[name]) ** (1 / rules.get(name, PLAIN).power)
+
     while len(closed) < len(keep):
-        name = min((n for n in keep if n not in closed), key=lambda n: keep[n] / widths[n])
+        name = min((n for n in keep if n not in closed), key=share)
         wider = dict(keep, **{name: min(keep[name] + steps[name], widths[name])})
         if keep[name] == widths[name] or cost(wider) > limit:
             closed.add(name)

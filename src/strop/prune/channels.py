@@ -11,7 +11,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.groups import Group
+from ..models.members import Group, Member
 
 GRADIENT_BATCHES = 8
 
@@ -23,7 +23,8 @@ class Channels(NamedTuple):
         name: of the group, for messages.
         makers: (width, n_l) weights of each layer whose rows make the channels; the one that the group is named
             after first.
-        readers: (width, n_l) weights of each layer whose columns read them.
+        readers: (width, n_l) weights of each layer whose columns read them; of q, which reads the channels of k, the
+            rows and their biases.
         scales: (width,) scales of each batch norm between.
         reader_gradients: gradients of `readers`, in their order; empty where none were asked for.
     """
@@ -40,7 +41,7 @@ class Channels(NamedTuple):
 
 
 def look_at(net: nn.Module, group: Group, gradients: Mapping[str, Tensor] | None = None) -> Channels:
-    """Collect what belongs to a group's channels; biases and layer norms are left out.
+    """Collect what belongs to a group's channels; biases and layer norms are left out where they read nothing.
 
     Args:
         gradients: by parameter name, from `loss_gradients`.
@@ -48,18 +49,25 @@ def look_at(net: nn.Module, group: Group, gradients: Mapping[str, Tensor] | None
     parameters, modules = dict(net.named_parameters()), dict(net.named_modules())
     found = Channels(group.name, [], [], [], [])
     for member in group.members:
-        for name, dim in member.tensors:
+        if member.side == "in" and member.tensors:
+            found.readers.append(_all_rows(parameters, member, group))
+            if gradients:
+                found.reader_gradients.append(_all_rows(gradients, member, group))
+            continue
+        for name, dim in member.tensors if member.side == "out" else ():
             weights = parameters[name].detach()
             if weights.ndim > 1:
-                (found.makers if member.side == "out" else found.readers).append(_rows(weights, dim, member, group))
-                if gradients and member.side == "in":
-                    found.reader_gradients.append(_rows(gradients[name], dim, member, group))
+                found.makers.append(_rows(weights, dim, member, group))
             elif name.endswith(".weight") and isinstance(modules.get(member.name), nn.modules.batchnorm._BatchNorm):
                 found.scales.append(_rows(weights, dim, member, group).mean(1))
     return found
 
 
-def _rows(tensor: Tensor, dim: int, member, group: Group) -> Tensor:
+def _all_rows(tensors: Mapping[str, Tensor], member: Member, group: Group) -> Tensor:
+    return torch.cat([_rows(tensors[name].detach(), dim, member, group) for name, dim in member.tensors], 1)
+
+
+def _rows(tensor: Tensor, dim: int, member: Member, group: Group) -> Tensor:
     return tensor.movedim(dim, 0)[member.index.flatten()].reshape(group.width, -1)
 
 

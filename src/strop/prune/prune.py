@@ -13,11 +13,14 @@ from torch import Tensor
 from ..errors import GateFailed
 from ..measure.complexity import count_macs
 from ..models.counts import byte_counter, mac_counter, parameter_counter, stored_bytes
-from ..models.groups import Group, channel_groups, check_prunable, remove
-from .budget import Plan, solve
+from ..models.attention import Cuts
+from ..models.groups import channel_groups, check_prunable, remove
+from ..models.members import Group, matched
+from .budget import Plan, Rule, solve
 from .channels import look_at
 
 Shape = tuple[int, int, int]
+HEAD_WIDTH = 8  # that heads keep at the least, or a quarter of their width
 
 
 class Ranked(NamedTuple):
@@ -36,6 +39,19 @@ class Ranked(NamedTuple):
     def widths(self) -> dict[str, int]:
         return {group.name: group.width for group in self.groups}
 
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """Heads are counted one by one, and divide what stays of an attention with the width of its heads."""
+        attention = [group.name.rpartition(".")[0] for group in self.groups if group.kind != "channels"]
+        found = {}
+        for group in self.groups:
+            power = 1 / max(1, attention.count(group.name.rpartition(".")[0]))
+            if group.kind == "heads":
+                found[group.name] = Rule(step=1, power=power)
+            elif group.kind == "head width":
+                found[group.name] = Rule(least=max(1, min(HEAD_WIDTH, group.width // 4)), power=power)
+        return found
+
 
 def prune(
     net: nn.Module,
@@ -48,6 +64,7 @@ def prune(
     scope: str = "local",
     round_to: int = 16,
     seed: int = 0,
+    attention: Cuts = "both",
 ) -> dict:
     """Remove the least important channels until the network is at or just under the budget.
 
@@ -58,17 +75,19 @@ def prune(
         criterion: one of `criteria`, (channels, generator) -> (width,) importance.
         gradients: of some batches, by parameter name, for a criterion that needs them; see `loss_gradients`.
         scope, round_to: see `budget.solve`.
+        attention: whether heads go, or their width; see `models.attention`.
     Returns:
         the `pruning` block of result.json: budget, counts before and after, widths.
     Raises:
         UserError: the network's channels can't be removed.
         GateFailed: the budget is too small for any width.
     """
-    ranked = rank_channels(net, shape, criterion, gradients, seed=seed)
+    ranked = rank_channels(net, shape, criterion, gradients, seed=seed, attention=attention)
     before = count_whole(net, kind, shape)
     limit = budget.limit(before)
     try:
-        plan = solve(ranked.importance, counter(net, ranked, kind), limit, scope=scope, round_to=round_to)
+        cost = counter(net, ranked, kind)
+        plan = solve(ranked.importance, cost, limit, scope=scope, round_to=round_to, rules=ranked.rules)
     except GateFailed as error:
         raise GateFailed(f"--{kind} {budget.text}: {error}") from None
     cut(net, ranked, plan)
@@ -91,13 +110,27 @@ def rank_channels(
     gradients: Iterable[Mapping[str, Tensor]] | None = None,
     *,
     seed: int = 0,
+    attention: Cuts = "both",
 ) -> Ranked:
-    """Find the groups of a network that can be pruned, and rank their channels; the arguments are those of `prune`."""
+    """Find the groups of a network that can be pruned, and rank their channels; the arguments are those of `prune`.
+
+    Strands of a group are ranked each by itself, and then matched: the weakest of each go together. Their worth is the
+    mean of theirs, or where gradients say what a loss would change by, the sum.
+    """
     example = torch.zeros(2, *shape)
     net.eval()
-    check_prunable(net, example)
-    groups = channel_groups(net, example)
-    return Ranked(shape, groups, rank(net, groups, criterion, gradients, seed=seed))
+    check_prunable(net, example, attention=attention)
+    groups = channel_groups(net, example, attention=attention)
+    parts = [part for group in groups for part in (group.strands or (group,))]
+    worth = rank(net, parts, criterion, gradients, seed=seed)
+    for place, group in enumerate(groups):
+        if group.strands:
+            values = np.stack([worth.pop(strand.name) for strand in group.strands])
+            orders = np.argsort(-values, axis=1, kind="stable")
+            groups[place] = matched(group, [torch.from_numpy(order) for order in orders])
+            best_first = np.take_along_axis(values, orders, axis=1)
+            worth[group.name] = best_first.mean(0) if gradients is None else best_first.sum(0)
+    return Ranked(shape, groups, {group.name: worth[group.name] for group in groups})
 
 
 def count_whole(net: nn.Module, kind: str, shape: Shape) -> int:

@@ -68,7 +68,7 @@ class Channels:
 
 @torch.no_grad()
 def find_channels(model: nn.Module, example: Tensor) -> list[Channels]:
-    """The groups of channels of a network, without what is frozen.
+    """The groups of channels of a network, without what is frozen; of attention its heads.
 
     Args:
         example: (B, C, H, W) that the network accepts.
@@ -77,7 +77,7 @@ def find_channels(model: nn.Module, example: Tensor) -> list[Channels]:
     """
     parameters = dict(model.named_parameters())
     found = []
-    for group in channel_groups(model, example):
+    for group in channel_groups(model, example, attention="heads"):
         pieces, seen = [], set()
         for member in group.members:
             for name, dim in member.tensors:

@@ -43,6 +43,9 @@ class Prune(TrainingOptions):
         "local", description="local: the same share of each group; global: one threshold over all"
     )
     round_to: int = Field(16, ge=1, le=64, description="channels come in multiples of this; relaxed where it must be")
+    attention: Literal["both", "heads", "width", "whole"] = Field(
+        "both", description="what of attention goes: heads, width of all heads of a layer, both; whole: neither"
+    )
     rounds: int = Field(1, ge=1, le=100, description="prune and fine-tune in so many steps; the epochs are shared out")
     depth: int | None = Field(None, ge=1, le=1000, description="take out so many whole residual blocks first")
     depth_by: Literal["loss", "influence"] = Field(

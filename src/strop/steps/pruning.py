@@ -150,7 +150,8 @@ class Pruning:
             loader = Loader(self.train, batch_size=size, seed=options.seed)
             gradients = loss_gradients(self.model, loader, net=self.net)
         criterion = partial(criterion, **options.criterion.options)
-        return rank_channels(self.net, self.shape, criterion, gradients, seed=options.seed)
+        how = {"seed": options.seed, "attention": options.attention}
+        return rank_channels(self.net, self.shape, criterion, gradients, **how)
 
     def _choose(self, ranked: Ranked, number: int) -> dict:
         """Widths of a round: the budget at the last one, a geometric mean of it and the start before."""
@@ -172,8 +173,8 @@ class Pruning:
         return _describe(self._solve(ranked, cost, limit, tolerance=LOOSE), limit)
 
     def _solve(self, ranked: Ranked, cost: Callable, limit: int, **more: Any) -> Plan:
-        options = self.options
-        return solve(ranked.importance, cost, limit, scope=options.scope, round_to=options.round_to, **more)
+        more |= {"scope": self.options.scope, "round_to": self.options.round_to, "rules": ranked.rules}
+        return solve(ranked.importance, cost, limit, **more)
 
     def _choose_by_clock(self, ranked: Ranked, cost: Callable) -> dict:
         """Widths that are fast enough, and all that were measured for it."""
@@ -204,7 +205,7 @@ class Pruning:
             measure,
             limit=self.limit,
             whole=now,
-            narrowest=cost(narrowest(ranked.importance, self.options.scope)) / whole,
+            narrowest=cost(narrowest(ranked.importance, self.options.scope, ranked.rules)) / whole,
         )
         return _describe(taken.plan, self.limit) | {"after": taken.milliseconds, "candidates": rows}
 
