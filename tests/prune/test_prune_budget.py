@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strop.errors import GateFailed
-from strop.prune.budget import TOLERANCE, solve
+from strop.prune.budget import Rule, TOLERANCE, narrowest, solve
 
 
 def importances(widths, seed=0):
@@ -159,3 +159,21 @@ def test_deterministic_and_quick():
     plan = solve(values, cost, limit)
     assert plan == solve(values, chain, limit)
     assert len(calls) < 1000 * math.log2(60)
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_two_groups_that_divide_a_layer_keep_its_share_together(scope):
+    """Heads in ones, widths in steps, never below the least; locally they keep the share of others."""
+    values = {"heads": np.linspace(0.5, 1.5, 12), "width": np.linspace(0.5, 1.5, 64), "mlp": np.linspace(0.5, 1.5, 768)}
+    rules = {"heads": Rule(step=1, power=0.5), "width": Rule(least=8, power=0.5)}
+
+    def attention_and_mlp(keep):
+        return 4 * keep["heads"] * keep["width"] + 2 * keep["mlp"]
+
+    whole = attention_and_mlp({name: len(v) for name, v in values.items()})
+    keep = solve(values, attention_and_mlp, whole // 2, scope=scope, rules=rules).keep
+    assert keep["width"] % 16 == 0 and 0.995 * whole // 2 <= attention_and_mlp(keep) <= whole // 2
+    if scope == "local":
+        assert keep["heads"] * keep["width"] / 768 == pytest.approx(keep["mlp"] / 768, abs=0.13)
+    least = narrowest(values, scope, rules)
+    assert least["width"] == 8 and least["heads"] == 1

@@ -50,28 +50,30 @@ def test_narrower_heads_change_the_softmax_scale():
 
 @pytest.mark.parametrize("name", ["timm:test_vit", "timm:swin_base_patch4_window7_224"])
 @torch.no_grad()
-def test_heads_keep_their_width_and_their_scale(name):
-    """So queries, keys and values are never cut; the hidden layers are, and the function is that of silenced ones."""
+def test_narrower_heads_keep_their_scale(name):
+    """With half of each head's channels gone the function is that of silenced ones, fused or not."""
     swin = {"embed_dim": 32, "depths": (1, 1), "num_heads": (1, 2)}
     size = 160 if name == "timm:test_vit" else 64
     torch.manual_seed(0)
     net = build(name, num_classes=10, input_size=size, **({} if "vit" in name else swin)).eval().double()
     pictures = torch.randn(2, 3, size, size, dtype=torch.float64)
     groups = channel_groups(net, pictures)
-    made = {member.name for group in groups for member in group.members if member.side == "out"}
-    assert groups and not [name for name in made if name.endswith("qkv")]
-    hidden = [group for group in groups if group.name.endswith("mlp.fc1")]
-    gone = {group.name: range(1, group.width, 2) for group in hidden}
+    gone = {group.name: range(1, group.width, 2) for group in groups if group.kind == "head width"}
+    assert gone
     narrow, silent = copy.deepcopy(net), copy.deepcopy(net)
     remove(narrow, groups, gone)
     silence(silent, groups, gone)
-    assert (narrow(pictures) - silent(pictures)).norm() / silent(pictures).norm() < 1e-12
+    expected = silent(pictures)
     attention = {name: m for name, m in net.named_modules() if hasattr(m, "num_heads") and hasattr(m, "qkv")}
     assert attention
     for name, before in attention.items():
         after = narrow.get_submodule(name)
-        assert (after.num_heads, after.scale) == (before.num_heads, before.scale)
-        assert after.qkv.out_features == before.qkv.out_features
+        assert after.num_heads == before.num_heads and after.scale == pytest.approx(before.scale * 2**0.5)
+        assert 2 * after.qkv.out_features == before.qkv.out_features
+    for fused in (True, False):
+        for attention_name in attention:
+            narrow.get_submodule(attention_name).fused_attn = fused
+        assert (narrow(pictures) - expected).norm() / expected.norm() < 1e-12
 
 
 @pytest.mark.parametrize("scope", ["local", "global"])

@@ -222,3 +222,39 @@ def test_sensitivity_of_a_group(prune, folder, monkeypatch):
     assert row["n"] == 32 and row["accuracy"] == scores[1]["accuracy"]
     assert row["loss_rise"] == pytest.approx(scores[1]["loss"] - scores[0]["loss"], abs=1e-5)
     assert (run.folder / "sensitivity.png").is_file()
+
+
+def test_heads_go_by_command(folder, strop_in, shapes, read):
+    """A small ViT in two rounds, with what each group alone would cost; what it holds comes back, twice is the same."""
+    vit = "timm:vit_base_patch32_224:embed_dim=24,depth=1,num_heads=3,patch_size=8"
+    words = ("train", shapes, "--model", vit, "--id", "vit", "--epochs", 1, "--validation", "20%", *FAST[:4])
+    assert (outcome := strop_in(folder, *words)).code == 0, outcome.err
+    words = (
+        "prune",
+        "runs/vit",
+        "--id",
+        "heads",
+        "--params",
+        "40%",
+        "--epochs",
+        2,
+        "--rounds",
+        2,
+        "--sensitivity",
+        *FAST,
+    )
+    assert (outcome := strop_in(folder, *words)).code == 0, outcome.err
+    run = Run(folder / "runs" / "heads")
+    pruning, net = run.result["pruning"], artifact.load(run).net
+    attention = net.blocks[0].attn
+    kept = [pruning["widths"][f"blocks.0.attn.{leaf}"][1] for leaf in ("num_heads", "head_dim")]
+    assert kept == [attention.num_heads, attention.head_dim] and kept < [3, 8]
+    assert pruning["after"] == sum(p.numel() for p in net.parameters()) <= pruning["limit"]
+    assert {"blocks.0.attn.num_heads", "blocks.0.attn.head_dim"} <= {row["group"] for row in pruning["sensitivity"]}
+
+
+def test_attention_that_is_not_there(prune, folder):
+    """An option that would do nothing is refused before anything is trained."""
+    outcome, run = prune("none", "--params", "50%", "--attention", "heads", "--epochs", 1, code=2)
+    assert "--attention heads: the network has no attention that can be cut. Leave it out." in outcome.err
+    assert not (run.folder / "result.json").exists()

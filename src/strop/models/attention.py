@@ -114,7 +114,10 @@ def _width(attention: Attention) -> Group:
     together = [torch.arange(attention.heads)] if attention.normalises_heads else torch.arange(attention.heads)[:, None]
     for heads in together:
         # A channel of q reads the same channel of k: their products are added up and nothing else is done with them.
-        members = [_linear(attention, "qkv", "out", rows[1, heads].T), _linear(attention, "qkv", "in", rows[0, heads].T)]
+        members = [
+            _linear(attention, "qkv", "out", rows[1, heads].T),
+            _linear(attention, "qkv", "in", rows[0, heads].T),
+        ]
         if attention.normalises_heads:
             alone = torch.arange(width)[:, None]
             members = [members[0], _norm(attention, "k_norm", "out", alone), _norm(attention, "q_norm", "in", alone)]

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import GateFailed
 from ..measure.complexity import count_macs
-from ..models.counts import byte_counter, mac_counter, parameter_counter, stored_bytes
 from ..models.attention import Cuts
+from ..models.counts import byte_counter, mac_counter, parameter_counter, stored_bytes
 from ..models.groups import channel_groups, check_prunable, remove
 from ..models.members import Group, matched
 from .budget import Plan, Rule, solve

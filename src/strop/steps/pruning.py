@@ -9,8 +9,9 @@ from textwrap import fill
 from typing import Any
 
 from ..data.load import Loader, Pictures
-from ..errors import GateFailed
+from ..errors import GateFailed, UserError
 from ..launch import here
+from ..models.attention import attentions, uncut_attentions
 from ..models.blocks import remove_blocks
 from ..models.classifier import Classifier
 from ..prune.budget import Plan, narrowest, solve
@@ -68,9 +69,20 @@ class Pruning:
             self.before = count_whole(self.net, self.kind, self.shape)
         if self.kind:
             self.limit = self.budget.limit(self.before)
+        self._note_attention()
         self.about: dict[str, Any] = {}
         self.widths: dict[str, int] = {}
         self.rounds: list[dict] = []
+
+    def _note_attention(self) -> None:
+        """Say which attention keeps its heads; refuse an option that has nothing to act on."""
+        wanted, whole = self.options.attention, uncut_attentions(self.net)
+        if wanted != "both" and not attentions(self.net):
+            raise UserError(f"--attention {wanted}", "the network has no attention that can be cut. Leave it out.")
+        if whole and self.kind:
+            kinds = ", ".join(sorted(set(whole.values())))
+            log.info("%s: %d layers of attention keep their heads and their width:", self.run.id, len(whole))
+            log.info("  %s can't be cut; what else has channels is", kinds)
 
     def take_out_blocks(self, builder: dict) -> dict:
         """Remove the blocks that --depth asks for; returns the builder without them."""
