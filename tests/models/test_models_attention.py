@@ -1,4 +1,4 @@
-"""Attention cut by heads and by the width of heads: what stays computes what the whole computes with the rest silent."""
+"""Attention cut by heads and by their width: what stays computes what the whole computes with the rest silent."""
 
 import copy
 import random
