@@ -12,7 +12,7 @@ from strop.recipe import Recipe
 from strop.recipe import profile as profiles
 from strop.recipe.counts import Network, count
 from strop.recipe.plan import make_plan
-from strop.recipe.profile import known_profile, work
+from strop.recipe.profile import FILE, known_profile, work
 from strop.steps.options import DataConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -136,7 +136,7 @@ def test_the_profile_is_measured_once(monkeypatch, tmp_path):
     assert asked == [("fp32", "cpu")] and (first["measured"], again["measured"]) == (True, False)
     assert first["rates"] == again["rates"]
     for damage in ("{", "[]", json.dumps({first["key"]: {"fp32": {"mac": "1"}}})):
-        (tmp_path / "profile.json").write_text(damage)
+        (tmp_path / FILE).write_text(damage)
         assert known_profile("cpu", {"fp32"})["measured"]
 
 
