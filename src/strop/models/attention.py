@@ -158,7 +158,7 @@ def _norm(attention: Attention, leaf: str, side: str, index: Tensor) -> Member:
 
 @torch.no_grad()
 def keep_scale(attention: Attention, heads: int, width: int) -> None:
-    """Set what an attention knows of its shape, and put its softmax right, before or after its layers are cut.
+    """Set what an attention knows of its shape, and put its softmax right, before its layers are cut.
 
     softmax(q k^T / sqrt(D)) becomes softmax(q' k^T / sqrt(D')) with q' = q sqrt(D' / D): fused attention knows no other
     scale than that of the width that it sees, so what is missing goes into q.
