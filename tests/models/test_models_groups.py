@@ -221,15 +221,17 @@ TIMM_SWIN = {"embed_dim": 32, "depths": (1, 1), "num_heads": (1, 2)}
         (small_swin, ("features.1.0.mlp.0", 96), 4),
         (
             lambda: build("timm:swin_base_patch4_window7_224", num_classes=10, input_size=64, **TIMM_SWIN),
-            ("layers.0.blocks.0.mlp.fc1", 128),
-            2,
+            ("layers.0.blocks.0.attn.head_dim", 32),
+            5,  # two MLPs, the head width of two blocks, the heads of the one that has two
         ),
         (small_vit, ("encoder.layers.encoder_layer_0.mlp.0", 48), 2),
     ],
 )
 @torch.no_grad()
 def test_shuffled_and_rolled_networks_are_taken_apart(make_it, first, count):
-    """Within a branch or a block channels can go; what is shuffled or rolled keeps its width. Cut equals silenced."""
+    """Within a branch, a block or its attention channels can go; what is shuffled or rolled keeps its width. Cut equals
+    silenced.
+    """
     torch.manual_seed(0)
     model = make_it().eval()
     groups = channel_groups(model, PICTURES)
