@@ -33,6 +33,7 @@ EPOCHS, MORE_EPOCHS, QAT_EPOCHS = 12, 10, 2
 CURVE = (1, 3, 6)
 OTHER_CRITERIA = ("magnitude", "taylor", "bn-gamma", "random")
 AUGMENT = "hflip+crop:pixels=2"
+SHARE = "9%"  # of the parameters, that pruning leaves
 
 
 class Row(NamedTuple):
@@ -90,11 +91,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def shown(data: Path, side: int) -> dict:
+    """The pictures as a network of this side sees them, a tenth held out."""
+    return {"source": str(data), "validation": "10%", "input_size": side}
+
+
 def rows(data: Path, device: str) -> list[Row]:
     """All rows, each after those that it is made of."""
     train = {"epochs": EPOCHS, "augment": AUGMENT, "device": device, "model": "resnet18"}
-    small, large = ({"source": str(data), "validation": "10%", "input_size": side} for side in (32, 48))
-    prune = {"parent": "dense", "params": "9%", "epochs": MORE_EPOCHS, "augment": AUGMENT, "device": device}
+    small, large = shown(data, 32), shown(data, 48)
+    prune = {"parent": "dense", "params": SHARE, "epochs": MORE_EPOCHS, "augment": AUGMENT, "device": device}
     aware = {"epochs": QAT_EPOCHS, "augment": AUGMENT, "device": device}
     return [
         Row("dense", strop.Train, {"data": small, **train}, seeds=True),
@@ -116,11 +122,10 @@ def rows(data: Path, device: str) -> list[Row]:
 def curve(data: Path, device: str) -> list[Row]:
     """The pruned shape after a few epochs with the weights it kept and with new ones, taught by the dense parent."""
     same = {"augment": AUGMENT, "device": device}
-    fresh = {"data": {"source": str(data), "validation": "10%", "input_size": 32}, "fresh": True, **same}
-    fresh |= {"parent": "pruned", "teacher": "dense"}
+    fresh = {"data": shown(data, 32), "parent": "pruned", "teacher": "dense", "fresh": True, **same}
     found = []
     for epochs in CURVE:
-        prune = {"parent": "dense", "params": "9%", "epochs": epochs, **same}
+        prune = {"parent": "dense", "params": SHARE, "epochs": epochs, **same}
         found.append(Row(f"pruned, {epochs} epochs", strop.Prune, prune, "dense", seeds=True))
     for epochs in (*CURVE, MORE_EPOCHS):
         kept = "pruned" if epochs == MORE_EPOCHS else f"pruned, {epochs} epochs"
@@ -241,7 +246,7 @@ def measure_speed(out: Path) -> None:
             name: str(place / name) for name in ("dense", "small", "int8", "dense-file", "int8-file")
         }
         strop.Train(data=data, model="resnet18", epochs=1, out=made["dense"]).execute()
-        prune = {"params": "9%", "epochs": 1, "distill": None}
+        prune = {"params": SHARE, "epochs": 1, "distill": None}
         strop.Prune(parent=made["dense"], **prune, out=made["small"]).execute()
         strop.Quantize(parent=made["small"], images=64, calibrator="minmax", out=made["int8"]).execute()
         for name in ("dense", "int8"):

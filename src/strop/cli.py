@@ -173,13 +173,13 @@ def run_recipe(
         Folder of the runs (default: runs/NAME of the recipe).
     """
     from .recipe import Recipe
+    from .recipe.skip import read_ids
 
     bare = [item for item in set if "=" not in item]
     if bare:
         raise UserError("strop run", *(f"--set {item}: has no value. Write --set ID.option=value." for item in bare))
     changes = dict(item.partition("=")[::2] for item in set)
-    left_out = [name.strip() for name in skip.split(",")] if skip else []
-    loaded = Recipe.load(recipe, changes=changes, data=data, skip=left_out)
+    loaded = Recipe.load(recipe, changes=changes, data=data, skip=read_ids(skip or None))
     if smoke:
         loaded, root = shrink(loaded, out, data)
     else:

@@ -16,12 +16,30 @@ ELEMENTWISE = ("Relu", "Clip", "LeakyRelu")  # may stand between the convolution
 TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]  # channels last and channels first; the runtime drops what cancels out
 
 
+class Wires(NamedTuple):
+    """Who makes and who takes what in a graph, by name."""
+
+    constants: dict[str, TensorProto]
+    makers: dict[str, NodeProto]
+    users: dict[str, list[NodeProto]]
+
+    @classmethod
+    def of(cls, graph: GraphProto) -> Wires:
+        users: dict[str, list[NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                users.setdefault(name, []).append(node)
+        makers = {output: node for node in graph.node for output in node.output}
+        return cls({tensor.name: tensor for tensor in graph.initializer}, makers, users)
+
+
 class Stem(NamedTuple):
     """The first convolution of a graph with its pictures' size, and the nodes it stands between.
 
     Attributes:
         read: the DequantizeLinear of the rounded pictures.
         rounding: the QuantizeLinear of what comes out.
+        wires: of the graph as it is.
     """
 
     channels: int
@@ -29,6 +47,7 @@ class Stem(NamedTuple):
     read: NodeProto
     conv: NodeProto
     rounding: NodeProto
+    wires: Wires
 
 
 def put_in_blocks(graph: GraphProto) -> bool:
@@ -49,12 +68,10 @@ def put_in_blocks(graph: GraphProto) -> bool:
     stem = find_stem(graph)
     if stem is None:
         return False
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    makers = {output: node for node in graph.node for output in node.output}
-    weights = numpy_helper.to_array(constants[makers[stem.conv.input[1]].input[0]])
+    weights = numpy_helper.to_array(stem.wires.constants[stem.wires.makers[stem.conv.input[1]].input[0]])
     top, left, *_ = _attributes(stem.conv)["pads"]
     kernel, pads = in_blocks(weights, top, left)
-    _put_weights(graph, stem.conv, kernel)
+    _put_weights(graph, stem, kernel)
     _set(stem.conv, pads=pads, strides=[1, 1], kernel_shape=list(kernel.shape[2:]))
     rows, columns, wide = stem.size // STRIDE, stem.size // WIDE, STRIDE * WIDE * stem.channels
     shapes = {
@@ -75,18 +92,14 @@ def put_in_blocks(graph: GraphProto) -> bool:
 
 def find_stem(graph: GraphProto) -> Stem | None:
     """The first convolution, if `put_in_blocks` can do something for it."""
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    users: dict[str, list[NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
+    wires = Wires.of(graph)
 
     def follow(node: NodeProto | None, *kinds: str) -> NodeProto | None:
         """The only node that takes what this one gives, if it is of such a kind."""
-        found = users.get(node.output[0], []) if node else []
+        found = wires.users.get(node.output[0], []) if node else []
         return found[0] if len(found) == 1 and found[0].op_type in kinds else None
 
-    [first, *more] = users.get(graph.input[0].name, [None])
+    [first, *more] = wires.users.get(graph.input[0].name, [None])
     if more or first is None or first.op_type != "QuantizeLinear":
         return None
     read = follow(first, "DequantizeLinear")
@@ -98,9 +111,9 @@ def find_stem(graph: GraphProto) -> Stem | None:
     _, channels, size, _ = (size.dim_value for size in graph.input[0].type.tensor_type.shape.dim)
     if rounding is None or not channels or channels > MOST_CHANNELS or not size or size % WIDE:
         return None
-    if not (_halves(conv, size) and _is_rounded(conv, graph, constants, users)):
+    if not (_halves(conv, size) and _is_rounded(conv, wires)):
         return None
-    return Stem(channels, size, read, conv, rounding)
+    return Stem(channels, size, read, conv, rounding, wires)
 
 
 def _halves(conv: NodeProto, size: int) -> bool:
@@ -111,9 +124,9 @@ def _halves(conv: NodeProto, size: int) -> bool:
     return plain and about["strides"] == [STRIDE, STRIDE] and min(kernel) > STRIDE and sides == [size // STRIDE] * 2
 
 
-def _is_rounded(conv: NodeProto, graph: GraphProto, constants: dict, users: dict) -> bool:
+def _is_rounded(conv: NodeProto, wires: Wires) -> bool:
     """Whether the weights are stored in 8 bits, for this convolution alone."""
-    makers = {output: node for node in graph.node for output in node.output}
+    constants, makers, users = wires
     for name in conv.input[1:]:
         maker = makers.get(name)
         parts = maker.input if maker else [name]
@@ -145,10 +158,9 @@ def in_blocks(weights: np.ndarray, top: int, left: int) -> tuple[np.ndarray, lis
     return np.ascontiguousarray(kernel), [-first_row, -first, last_row, last]
 
 
-def _put_weights(graph: GraphProto, conv: NodeProto, kernel: np.ndarray) -> None:
+def _put_weights(graph: GraphProto, stem: Stem, kernel: np.ndarray) -> None:
     """Give the convolution this kernel, and every number of an output channel twice."""
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    makers = {output: node for node in graph.node for output in node.output}
+    conv, (constants, makers, _) = stem.conv, stem.wires
     replaced = set()
     for place in range(1, len(conv.input)):
         owner, places = conv, [place]

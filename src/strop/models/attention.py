@@ -114,15 +114,13 @@ def _width(attention: Attention) -> Group:
     together = [torch.arange(attention.heads)] if attention.normalises_heads else torch.arange(attention.heads)[:, None]
     for heads in together:
         # A channel of q reads the same channel of k: their products are added up and nothing else is done with them.
-        members = [
-            _linear(attention, "qkv", "out", rows[1, heads].T),
-            _linear(attention, "qkv", "in", rows[0, heads].T),
-        ]
+        key = _linear(attention, "qkv", "out", rows[1, heads].T)
         if attention.normalises_heads:
             alone = torch.arange(width)[:, None]
-            members = [members[0], _norm(attention, "k_norm", "out", alone), _norm(attention, "q_norm", "in", alone)]
-            members.append(_linear(attention, "qkv", "out", rows[0, heads].T))
-        strands.append(members)
+            norms = _norm(attention, "k_norm", "out", alone), _norm(attention, "q_norm", "in", alone)
+            strands.append([key, *norms, _linear(attention, "qkv", "out", rows[0, heads].T)])
+        else:
+            strands.append([key, _linear(attention, "qkv", "in", rows[0, heads].T)])
     for head in range(attention.heads):
         columns = read[head][:, None]
         value = _linear(attention, "qkv", "out", rows[2, head][:, None])

@@ -17,7 +17,7 @@ from ..steps.teachers import is_known, is_run, split_teachers
 from ..yaml import read_yaml
 from .changes import replace_data, set_members, set_written
 from .expect import Expectation, hold, read_expectations
-from .skip import leave_out, without
+from .skip import leave_out, read_ids, without
 from .vary import Item, spread
 
 __all__ = ["Expectation", "Recipe", "hold"]
@@ -95,7 +95,7 @@ class Recipe:
         """
         root = Path(out) if out is not None else Path("runs") / self.name
         ids = [step.id for step in self.steps if step.id]
-        wanted = [] if only is None else [name.strip() for name in only.split(",")]
+        wanted = read_ids(only)
         for name in wanted:
             if name not in (*ids, *self.grids):
                 raise UserError(f"--only {name}", f"no step has this id. {suggest(name, [*ids, *self.grids])}")

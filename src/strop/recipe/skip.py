@@ -14,6 +14,11 @@ from .vary import Item
 log = logging.getLogger("strop")
 
 
+def read_ids(text: str | None) -> list[str]:
+    """Ids with commas between them, as --skip and --only are written."""
+    return [] if text is None else [name.strip() for name in text.split(",")]
+
+
 def leave_out(
     items: list[Item], grids: dict[str, list[str]], names: Sequence[str], found: list[str]
 ) -> tuple[list[Item], dict[str, list[str]], set[str]]:
@@ -25,9 +30,9 @@ def leave_out(
         names: ids, also of varied steps.
         found: gets a sentence for each name that no step has.
     """
-    known = {str(item.options["id"]) for item in items if "id" in item.options}
-    found += [f"--skip {name}: no step has this id. {suggest(name, [*known, *grids])}" for name in names
-              if name not in known and name not in grids]  # fmt: skip
+    known = {str(item.options["id"]) for item in items if "id" in item.options} | grids.keys()
+    unknown = [name for name in names if name not in known]
+    found += [f"--skip {name}: no step has this id. {suggest(name, known)}" for name in unknown]
     gone = {member for name in names for member in grids.get(name, [name])}
     kept = []
     for item in items:

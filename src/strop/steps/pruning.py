@@ -162,8 +162,8 @@ class Pruning:
             loader = Loader(self.train, batch_size=size, seed=options.seed)
             gradients = loss_gradients(self.model, loader, net=self.net)
         criterion = partial(criterion, **options.criterion.options)
-        how = {"seed": options.seed, "attention": options.attention}
-        return rank_channels(self.net, self.shape, criterion, gradients, **how)
+        attention = options.attention
+        return rank_channels(self.net, self.shape, criterion, gradients, seed=options.seed, attention=attention)
 
     def _choose(self, ranked: Ranked, number: int) -> dict:
         """Widths of a round: the budget at the last one, a geometric mean of it and the start before."""

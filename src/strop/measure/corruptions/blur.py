@@ -22,8 +22,8 @@ def defocus(images: np.ndarray, c: tuple[float, float], draw: Callable[[int], np
     x = np.arange(-reach, reach + 1)
     disc = (x**2 + x[:, None] ** 2 <= radius**2).astype(np.float32)
     wide = 3 if radius <= 8 else 5
-    kernel = cv2.GaussianBlur(disc / disc.sum(), (wide, wide), sigmaX=smooth)
-    return each(images, lambda image: cv2.filter2D(image, -1, _trimmed(kernel)))
+    kernel = _trimmed(cv2.GaussianBlur(disc / disc.sum(), (wide, wide), sigmaX=smooth))
+    return each(images, lambda image: cv2.filter2D(image, -1, kernel))
 
 
 def _trimmed(kernel: np.ndarray) -> np.ndarray:
