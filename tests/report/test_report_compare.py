@@ -131,7 +131,10 @@ def spread(right: list[int], predicted: list[int]) -> list[list[int]]:
 
 
 def test_the_cifar100_layout(folders):
-    """[002] prints 219,044 parameters and a total size of 40.63 (MiB, batch 64) for CNN_2; the parts are its own."""
+    """The columns of [002], in its order, then memory.
+
+    It prints 219,044 parameters and a total size of 40.63 (MiB, batch 64) for CNN_2; the parts are its own.
+    """
     parts = {"convention": "torchsummary", "input_bytes": 4 * 3 * 32 * 32, "parameter_bytes": 4 * 219_044}
     # 3 maps of 16 x 32 x 32, one of 16 x 16 x 16, 3 of 32 x 16 x 16, one of 32 x 8 x 8, 100 outputs.
     outputs = 3 * 16 * 32 * 32 + 16 * 16 * 16 + 3 * 32 * 16 * 16 + 32 * 8 * 8 + 100
@@ -139,14 +142,17 @@ def test_the_cifar100_layout(folders):
     path = folders.model("cnn2", name="cnn2", parameters=219_044)
     result = json.loads((path / "result.json").read_text())
     result["model"]["total_size"] = parts
-    result["training"] |= {"min_loss": 1.45, "final_loss": 1.9618, "seconds": 71.308}
+    result["training"] |= {"min_loss": 1.45, "final_loss": 1.9618, "seconds": 71.308, "optimizer": "adam"}
     (path / "result.json").write_text(json.dumps(result))
     rows, _ = collect([path])
     shown = {column.name: column.cells[0] for column in chosen("cifar100", rows)}
     assert shown | {"accuracy": ""} == {
         "model": "cnn2", "parameters": "219,044", "total-size-64": "40.63", "min-loss": "1.4500",
-        "final-loss": "1.9618", "accuracy": "", "train-memory": "900", "test-memory": "-", "time": "0:01:11",
+        "final-loss": "1.9618", "accuracy": "", "optimizer": "adam", "time": "0:01:11.31", "train-memory": "900",
+        "test-memory": "-",
     }  # fmt: skip
+    published = ["model", "parameters", "total-size-64", "min-loss", "final-loss", "accuracy", "optimizer", "time"]
+    assert list(shown)[:-2] == published
 
 
 # Fronts and lineage

@@ -87,6 +87,7 @@ def test_the_log_goes_on_and_the_result_tells_the_phases_apart(one_go):
     third = (32 * 25 + 1) * 64 + 128
     assert (second["frozen"], second["trainable_parameters"]) == (["layer1", "layer2"], head + third)
     assert (first["lr"], second["lr"]) == (0.02, 0.005)
+    assert first["optimizer"] == second["optimizer"] == block["optimizer"] == "sgd"
     assert block["epochs"] == 4 and 1 <= first["best_epoch"] <= 2 < second["best_epoch"] <= 4
     losses = [line["train"]["loss"] for line in run.metrics()]
     assert block["min_loss"] == pytest.approx(min(losses), abs=1e-5)

@@ -39,6 +39,7 @@ def test_what_was_trained_is_what_ships(rounded, trained):
     hits = (open_subject(run)(val.batch(torch.arange(len(val)))).argmax(1) == val.labels).sum()
     assert about["file"]["accuracy"] == result["measured"][0]["accuracy"] == int(hits) / len(val)
     assert about["difference"] == abs(about["file"]["accuracy"] - about["fake_quantized"]["accuracy"]) <= 1 / len(val)
+    assert result["training"]["optimizer"] == "sgd"
     assert about["control"]["epochs"] == about["epochs"] == result["training"]["epochs"] == 2
     assert f"trained as long: {100 * about['control']['accuracy']:.2f} %" in said
     assert result["measured"][0]["runtime"] == "onnxruntime" and result["model"]["trained"][-1] == "int8 QAT"

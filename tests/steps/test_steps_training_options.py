@@ -9,6 +9,8 @@ import torch
 from strop import load
 from strop.runs import Run
 from strop.steps import training
+from strop.steps.parts import written_optimizer
+from strop.steps.train import Train
 from strop.steps.training import Training
 
 EVERYTHING = [
@@ -93,3 +95,21 @@ def test_dropout_goes_with_the_model(tmp_path, shapes, strop_in):
     assert refused.code == 2 and not (tmp_path / "runs" / "resnet18").exists()
     assert "dropout: 'resnet18' of torchvision has no dropout to set. Leave it out." in refused.err
     assert "drop_path: 'resnet18' of torchvision has no stochastic depth to set. Leave it out." in refused.err
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("sgd", "sgd"),
+        ("sgd:momentum=0.9", "sgd"),
+        ("adamw:beta2=0.95", "adamw:beta2=0.95"),
+        ({"adam": {"eps": 1e-6}}, "adam:eps=1e-06"),
+        ("timm:lamb", "timm:lamb"),
+        ({"timm:lamb": {"beta1": 0.9, "beta2": 0.98}}, "timm:lamb:beta1=0.9,beta2=0.98"),
+    ],
+)
+def test_an_optimizer_is_written_as_it_is_read(given, written):
+    """In result.json it stands without its defaults, and that text is the same optimizer again."""
+    first = Train(data="fashion-mini", model="cnn2", optimizer=given).optimizer
+    assert written_optimizer(first) == written
+    assert Train(data="fashion-mini", model="cnn2", optimizer=written).optimizer == first

@@ -73,6 +73,7 @@ TEXTS: dict[str, tuple[str, Callable[[Row], str]]] = {
     "name": ("name", lambda row: row.id),
     "model": ("model", lambda row: row.model),
     "mode": ("how trained", lambda row: how(row)),
+    "optimizer": ("optimizer", lambda row: str((row.training or {}).get("optimizer") or DASH)),
     "file": ("file", lambda row: row.file),
     "hash": ("hash", lambda row: row.hash.removeprefix("sha256:")[:12]),
     "verdict": ("verdict", lambda row: row.against.verdict if row.against else DASH),
@@ -191,7 +192,7 @@ def _ratio(rows: Sequence[Row], decimals: int | None) -> Column:
 
 def _time(rows: Sequence[Row], decimals: int | None) -> Column:
     values = [row.trained_for("seconds") for row in rows]
-    return Column("time", "h:mm:ss", [clock(value) for value in values], values=values, best="low")
+    return Column("time", "h:mm:ss", [clock(value, decimals or 0) for value in values], values=values, best="low")
 
 
 def _front(rows: Sequence[Row], decimals: int | None) -> Column:
@@ -239,12 +240,13 @@ AGAINST = ("difference", "p", "verdict")
 LAYOUTS = {
     # The columns of the tables in the write-ups [000] and [002], with their decimals.
     "reference": "#,model,mode,input,params:3,accuracy:2,recall:2,latency:3,macs:3,kimages/s",
-    "cifar100": "model,parameters:0,total-size-64:2,min-loss:4,final-loss:4,accuracy:2,train-memory,test-memory,time",
+    "cifar100": "model,parameters:0,total-size-64:2,min-loss:4,final-loss:4,accuracy:2,optimizer,time:2,"
+    "train-memory,test-memory",
 }
 TITLES = {"reference": {"mode": "mode"}}
 LAYOUT_NOTES = {
     "reference": "Accuracy is the share of right pictures; the published table of this layout has macro precision "
-    "under that title.",
+    "under that title. MACs leave out batch norms and pooling, which thop, the counter of that table, adds.",
     "cifar100": "Total size counts as torchsummary does, at batch 64, in every row: 4 bytes x (64 x (input + 2 x "
     "outputs of all modules) + parameters). Losses are means over an epoch of training.",
 }

@@ -71,16 +71,16 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def clock(seconds: float | None) -> str:
+def clock(seconds: float | None, decimals: int = 0) -> str:
     """Hours, minutes and seconds.
 
-    >>> clock(1457.98)
-    '0:24:18'
+    >>> clock(1457.98), clock(1457.98, 1)
+    ('0:24:18', '0:24:18.0')
     """
     if seconds is None:
         return DASH
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    minutes, rest = divmod(round(seconds, decimals), 60)
+    return f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{rest:0{2 + bool(decimals) + decimals}.{decimals}f}"
 
 
 def rough(value: float | None) -> str:

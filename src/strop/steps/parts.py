@@ -86,6 +86,19 @@ def _read_optimizer(value: Any) -> Part:
     return part
 
 
+def written_optimizer(part: Part) -> str:
+    """The shortest text that `--optimizer` reads as this one: defaults are left out.
+
+    Example:
+        >>> written_optimizer(Train(..., optimizer="timm:lamb:beta1=0.9,beta2=0.98").optimizer)
+        'timm:lamb:beta1=0.9,beta2=0.98'
+    """
+    known = optimizers.entries()[part.name].options
+    told = {key: value for key, value in part.options.items() if key != "name" and known[key].default != value}
+    name = f"timm:{part.options['name']}" if part.name == "timm" else part.name
+    return name + ":" * bool(told) + ",".join(f"{key}={value}" for key, value in told.items())
+
+
 Optimizer = Annotated[Part, BeforeValidator(_read_optimizer), PlainSerializer(write_part)]
 
 Augment = Annotated[

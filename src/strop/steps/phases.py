@@ -15,6 +15,7 @@ from ..models.classifier import Classifier
 from ..models.freezing import freeze
 from ..runs import Run, file_hash, read_json, write_json
 from ..train.checkpoint import read_tensors, write_tensors
+from .parts import written_optimizer
 from .step import log
 from .training import Best, Training
 
@@ -101,7 +102,8 @@ def train_phases(
                 shutil.rmtree(Phase(run, later, 0).checkpoints, ignore_errors=True)
             log.info("%s", _announce(number, len(phases), options))
             facts, best = train_once(phase, model, options, **pictures(options), **parts)
-            facts = {"phase": number, "lr": options.lr, **facts, "best_epoch": before + facts["best_epoch"]}
+            told = {"phase": number, "lr": options.lr, "optimizer": written_optimizer(options.optimizer)}
+            facts = {**told, **facts, "best_epoch": before + facts["best_epoch"]}
             facts |= {"best_accuracy": best.accuracy, "best_loss": best.loss}
             phase.close(model.net.state_dict(), facts)
         else:

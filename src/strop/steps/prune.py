@@ -142,7 +142,7 @@ class Prune(TrainingOptions):
         return {
             "model": describe_model(run, model, before["name"], words),
             "measured": measure_best_and_last(run, model, val, data),
-            "training": describe_training(facts),
+            "training": describe_training(facts, self),
             **describe_sparsity(model.net, self),
             "pruning": pruning.report(trained),
         }

@@ -57,7 +57,7 @@ def train_quantized(step: Any, run: Run, parents: dict[str, Run], data: Any, jud
     if step.controls:
         about["control"] = _train_control(step, run, artifact.load(parent), judge, parts)
     _tell(about, judge)
-    return {"quantization": about, "training": describe_training(facts)}
+    return {"quantization": about, "training": describe_training(facts, step)}
 
 
 def _begin(step: Any, run: Run, model: Classifier, data: Any) -> tuple[Classifier, dict]:

@@ -20,6 +20,8 @@ from ..runs import Run, file_hash, write_json
 from ..train.checkpoint import read_tensors
 from .computing import evaluation_loader
 from .looks import fingerprint
+from .options import TrainingOptions
+from .parts import written_optimizer
 
 
 def describe_model(run: Run, model: Classifier, name: str, trained: list[str]) -> dict:
@@ -134,5 +136,7 @@ def name_last(run: Run) -> dict:
     return {"file": "checkpoints/last.safetensors", "hash": file_hash(last_file(run))}
 
 
-def describe_training(facts: dict) -> dict:
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in facts.items()}
+def describe_training(facts: dict, *trained: TrainingOptions) -> dict:
+    """The `training` block; `trained` are the options of each phase, whose optimizers it names."""
+    rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in facts.items()}
+    return {"optimizer": " + ".join(dict.fromkeys(written_optimizer(one.optimizer) for one in trained)), **rounded}

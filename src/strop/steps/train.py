@@ -198,7 +198,7 @@ class Train(TrainingOptions):
         return {
             "model": describe_model(run, model, name, words),
             "measured": measure_best_and_last(run, model, val, data),
-            "training": describe_training(facts),
+            "training": describe_training(facts, *options),
             **describe_sparsity(model.net, self),
             **({"note": NO_ESTIMATE} if self.rotate else {}),
         }
