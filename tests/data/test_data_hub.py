@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image as PillowImage
 
 from strop.audit import audit
@@ -234,6 +235,7 @@ def test_damaged_files_and_wrong_names_say_what_they_are(tmp_path, monkeypatch):
         open_source(f"hf:{place}")
     with pytest.raises(UserError, match=r"'/nowhere/at all' is no path that is there, and no name of the hub"):
         open_source("hf:/nowhere/at all")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # the hub is not called first
     monkeypatch.setattr(datasets, "load_dataset", lambda *words: (_ for _ in ()).throw(ConnectionError("no\n network")))
     with pytest.raises(UserError, match=r"hf:beans: can't be loaded \(no network\)\. Check the name"):
         open_source("hf:beans")

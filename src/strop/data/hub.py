@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import parse_qsl
 
 from ..errors import UserError, suggest
+from ..fetching import hub_if_it_answers
 from .classes import name_classes
 from .columns import Columns, find_columns, read_labels
 from .encoded import EncodedSplit
@@ -146,10 +147,11 @@ def _load(place: str, where: str) -> Mapping[str, Any]:
     if not _NAME.fullmatch(name):
         raise UserError(where, f"'{place}' is no path that is there, and no name of the hub. Write hf:NAME[:CONFIG].")
     datasets = _import_datasets(where)
-    try:
-        loaded = datasets.load_dataset(name, config or None)
-    except Exception as error:  # the hub, the network and the builders raise what they like
-        raise _not_loaded(where, error) from error
+    with hub_if_it_answers() as silent:
+        try:
+            loaded = datasets.load_dataset(name, config or None)
+        except Exception as error:  # the hub, the network and the builders raise what they like
+            raise _not_loaded(where, " ".join(silent) or error) from error
     return _as_dict(loaded)
 
 
@@ -198,7 +200,7 @@ def _as_dict(loaded: Any) -> Mapping[str, Any]:
     return loaded if isinstance(loaded, Mapping) else {"train": loaded}
 
 
-def _not_loaded(where: str, error: Exception) -> UserError:
+def _not_loaded(where: str, error: Exception | str) -> UserError:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     return UserError(where, f"can't be loaded ({reason}). Check the name, the network, or the files.")
 

@@ -12,11 +12,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..fetching import NotFetched, explain, hub_if_it_answers, short_wait
 from .resizing import resize_positions
 
 log = logging.getLogger("strop")
 SHOW = 8
 HEAD_SD = 0.01
+ELSEWHERE = "Connect to the network, or write the path of a local .safetensors file."
 EXTRA_HEADS = ("AuxLogits.", "aux1.", "aux2.")
 
 
@@ -147,9 +149,10 @@ def load_torchvision(model: nn.Module, name: str, num_classes: int, options: dic
 
     weights = torchvision.models.get_model_weights(name).DEFAULT
     try:
-        published = torchvision.models.get_model(name, weights=weights, **options)
+        with short_wait():
+            published = torchvision.models.get_model(name, weights=weights, **options)
     except (OSError, RuntimeError) as error:
-        raise _unavailable(weights.url.rpartition("/")[2], error) from error
+        raise NotFetched("pretrained", weights.url.rpartition("/")[2], explain(error), ELSEWHERE) from error
     tensors = {key: tensor for key, tensor in published.state_dict().items() if not key.startswith(EXTRA_HEADS)}
     load_tensors(model, tensors, num_classes, f"torchvision:{name}")
 
@@ -166,17 +169,13 @@ def create_timm(name: str, num_classes: int, config: Any, options: dict[str, Any
         tagged = timm.list_pretrained(f"{name.partition('.')[0]}*")
         hint = f"Published: {', '.join(tagged[:SHOW])}." if tagged else "Write the path of a .safetensors file."
         raise UserError("pretrained", f"there are no published weights for 'timm:{name}'. {hint}")
-    try:
-        model = timm.create_model(name, pretrained=True, num_classes=num_classes, in_chans=3, **options)
-    except OSError as error:
-        file = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
-        raise _unavailable(f"{file} (model.safetensors)", error) from error
+    with hub_if_it_answers() as silent, short_wait():
+        try:
+            model = timm.create_model(name, pretrained=True, num_classes=num_classes, in_chans=3, **options)
+        except OSError as error:
+            file = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
+            reason = " ".join(silent) or explain(error)
+            raise NotFetched("pretrained", f"{file} (model.safetensors)", reason, ELSEWHERE) from error
     if num_classes != config.num_classes:
         begin_head(model, num_classes)
     return model
-
-
-def _unavailable(file: str, error: Exception) -> UserError:
-    reason = str(error).split("\n")[0]
-    hint = "Connect to the network, or write the path of a local .safetensors file."
-    return UserError("pretrained", f"could not load '{file}': {reason} {hint}")

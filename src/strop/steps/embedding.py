@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from ..errors import UserError
+from ..fetching import NotFetched
 from .step import log
 
 if TYPE_CHECKING:
@@ -64,7 +65,12 @@ def make_embed(text: str) -> Embed:
     from ..models.pretrained import head_names
 
     name, pretrained = split_embedding(text)
-    net = models.build(name, num_classes=_CLASSES, pretrained=pretrained, input_size=_PIXELS).eval()
+    try:
+        net = models.build(name, num_classes=_CLASSES, pretrained=pretrained, input_size=_PIXELS).eval()
+    except NotFetched as error:
+        file = f"{name.removeprefix('timm:')}=FILE.safetensors"
+        advice = f"Connect to the network, write --embeddings {file}, or leave it out: it searches for crops only."
+        raise error.advising(f"--embeddings {text}", advice) from None
     known = models.preprocessing(name, pretrained) or {"mean": [0.5] * 3, "std": [0.5] * 3}
     mean, std = (torch.tensor(known[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
     passed: list[torch.Tensor] = []

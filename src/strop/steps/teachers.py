@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from .. import models
 from ..config import RunReference
 from ..errors import UserError
+from ..fetching import NotFetched
 from ..models.choice import read_model
 from ..runs import Run, file_hash, write_json
 from .step import log
@@ -202,7 +203,11 @@ def _build(name: str, data: Any) -> Classifier:
         )
     size = models.default_input_size(part.name)
     options = {"num_classes": len(classes), "input_size": size, **part.options}
-    net = models.build(part.name, pretrained=file is None, **options)
+    try:
+        net = models.build(part.name, pretrained=file is None, **options)
+    except NotFetched as error:
+        advice = f"Connect to the network, or write {network}:weights=FILE.safetensors."
+        raise error.advising(f"teacher: {name}", advice) from None
     if file is not None and (fresh := load_file(net, file, len(classes))):
         raise UserError(
             f"teacher: {name}", f"'{fresh[0]}' in the file is for other classes than the {len(classes)} here."
