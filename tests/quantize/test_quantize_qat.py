@@ -14,7 +14,7 @@ from strop.deploy.onnx import export_float
 from strop.models import build
 from strop.quantize.aten import aten, export_graph
 from strop.quantize.fake import PerChannelWeights, PerTensorRange
-from strop.quantize.layers import describe_layers, name_integer_layers
+from strop.quantize.layers import describe_layers, name_layers
 from strop.quantize.qat import FakeQuantized, to_integers
 from strop.quantize.static import pack_layers
 from strop.quantize.weights import channel_scales
@@ -56,7 +56,7 @@ def learned(tmp_path_factory):
     rounded.observe([pictures(seed=1), pictures(seed=2)])
     path = tmp_path_factory.mktemp("learned") / "model.onnx"
     export_float(to_integers(rounded, SHAPE), SHAPE, path)
-    return rounded, net, path, name_integer_layers(path, rounded.layers)
+    return rounded, net, path, name_layers(path, rounded.layers)
 
 
 @pytest.mark.parametrize("bits", [3, 4, 8])
@@ -138,6 +138,43 @@ def test_a_relu_used_in_several_places():
     assert all(float(found.high) > 0 for found in rounded.modules() if isinstance(found, PerTensorRange))
 
 
+def test_layers_of_32_bits_stay_in_float():
+    """With all of them so nothing is rounded, nor pooling and ReLU between them: the answers are the graph's own."""
+    net = lively(build("cnn3", num_classes=5, in_chans=1, input_size=16))
+    names = FakeQuantized(net, SHAPE).layers
+    whole = FakeQuantized(net, SHAPE, dict.fromkeys(names, 32))
+    whole.observe([pictures()])
+    assert torch.equal(whole(pictures(seed=3)), export_graph(net, SHAPE)(pictures(seed=3)))
+    one = FakeQuantized(net, SHAPE, {names[1]: 32})
+    places = {node.target for node in one.inner.graph.nodes if node.op == "call_module"}
+    found = [one.inner.get_submodule(place) for place in places]
+    assert sum(isinstance(module, PerChannelWeights) for module in found) == len(names) - 1
+
+
+@pytest.mark.parametrize("names", [("qkv", "head"), ("patch",), ()])
+def test_layers_of_attention_keep_their_names(tmp_path, names):
+    """The export of a product of matrices turns weights round and drops names; the table of layers has them all."""
+
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch, self.qkv = torch.nn.Conv2d(1, 8, 4, 4), torch.nn.Linear(8, 24)
+            self.head = torch.nn.Linear(8, 5)
+
+        def forward(self, images):
+            tokens = self.patch(images).flatten(2).transpose(1, 2)
+            q, k, v = (part[:, None] for part in self.qkv(tokens).chunk(3, -1))
+            return self.head(torch.nn.functional.scaled_dot_product_attention(q, k, v)[:, 0].mean(1))
+
+    rounded = FakeQuantized(Attention().eval(), SHAPE, dict.fromkeys(names, 32))
+    rounded.observe([pictures(4)])
+    path = tmp_path / "model.onnx"
+    export_float(to_integers(rounded, SHAPE), SHAPE, path)
+    rows = describe_layers(path, name_layers(path, rounded.layers), {})
+    stored = {row["layer"]: row["stored_bits"] for row in rows}
+    assert stored == {"patch": 8, "qkv": 8, "head": 8} | dict.fromkeys(names, 32)
+
+
 def test_what_is_in_the_learned_file(learned):
     """Integers are round(w / s) of the folded weights, scales those of `channel_scales`, ranges those in the state."""
     rounded, _, path, layers = learned
@@ -183,7 +220,7 @@ def test_four_learned_bits_are_packed(tmp_path):
     rounded.observe([pictures()])
     path = tmp_path / "model.onnx"
     export_float(to_integers(rounded, SHAPE), SHAPE, path)
-    layers = name_integer_layers(path, rounded.layers)
+    layers = name_layers(path, rounded.layers)
     run = lambda: onnxruntime.InferenceSession(path).run(None, {"input": pictures(4).numpy()})[0]  # noqa: E731
     before = run()
     pack_layers(path, {layer.nodes[0] for layer in layers if layer.name == "features.1.0"})

@@ -93,7 +93,7 @@ def test_agreement_is_that_of_the_files(quantized, trained):
     assert about["agreement"] == float((theirs == ours).float().mean().double())
     lost = ((theirs == val.labels).sum() - (ours == val.labels).sum()) / len(val)
     assert about["accuracy_drop"] == pytest.approx(float(lost), abs=1e-7)
-    assert f"answers as its parent on {100 * about['agreement']:.2f} % of 48 pictures" in said
+    assert f"the answer of its float parent to {100 * about['agreement']:.2f} % of 48 validation pictures" in said
     assert "3-bit weights are stored in 4 bits" in said and about["note"] in said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,11 +52,11 @@ def find_layers(path: Path) -> list[Layer]:
     return list(found.values())
 
 
-def name_integer_layers(path: Path, names: Sequence[str]) -> list[Layer]:
-    """Give the integer weights of a QDQ file the names of their layers; returns these in the order of the graph.
+def name_layers(path: Path, names: Sequence[str]) -> list[Layer]:
+    """Give the weights of a QDQ file, whole numbers or float, the names of their layers; returns these in graph order.
 
     Args:
-        path: a file with a DequantizeLinear before each weight; written again.
+        path: a file that torch wrote, its integers with a DequantizeLinear behind them; written again.
         names: of the layers, in the order of the graph.
     """
     import onnx
@@ -64,16 +65,26 @@ def name_integer_layers(path: Path, names: Sequence[str]) -> list[Layer]:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     makers = {output: node for node in model.graph.node for output in node.output}
     operators = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
-    sources = [(node, dequantizer_of(node.input[1], makers)) for node in operators]
-    sources = [(node, maker) for node, maker in sources if maker and maker.input[0] in constants]
+    readers = [(node, *_reader_of_weight(node, makers)) for node in operators]
+    readers = [(node, reader, place) for node, reader, place in readers if reader.input[place] in constants]
     found: dict[str, Layer] = {}
-    for name, (node, maker) in zip(names, sources, strict=True):
-        tensor = constants[maker.input[0]]
+    for name, (node, reader, place) in zip(names, readers, strict=True):
+        tensor = constants[reader.input[place]]
         if tensor.name not in found:
-            tensor.name = maker.input[0] = f"{name}.weight_quantized"
+            tensor.name = reader.input[place] = f"{name}.weight" + (
+                "_quantized" if reader.op_type == "DequantizeLinear" else ""
+            )
         found[tensor.name] = Layer(name, tensor.name, (node.name,), 0, tuple(tensor.dims))
     onnx.save(model, path)
     return list(found.values())
+
+
+def _reader_of_weight(node: Any, makers: Mapping) -> tuple[Any, int]:
+    """The node that reads the stored weight of an operator, and as which of its inputs."""
+    reader, place = node, 1
+    while (maker := makers.get(reader.input[place])) and maker.op_type in ("Transpose", "DequantizeLinear"):
+        reader, place = maker, 0
+    return reader, place
 
 
 def dequantizer_of(tensor: str, makers: Mapping) -> object | None:

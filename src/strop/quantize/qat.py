@@ -23,6 +23,7 @@ from torchao.quantization.pt2e.quantizer import (
 
 from .aten import aten, export_graph
 from .fake import PerChannelWeights, PerTensorRange
+from .weights import FLOAT
 
 WEIGHTED = (aten.conv2d.default, aten.linear.default)
 RECTIFIERS = (aten.relu.default, aten.hardtanh.default, aten.clamp.default)
@@ -52,13 +53,14 @@ class EveryOperator(Quantizer):
 
     Activations have one range a tensor, weights a scale for each output channel. Operators that only move values keep
     the range of what they move. Logits stay in float, and so do norms and activations other than ReLU and ReLU6. In a
-    network with attention only what goes into a layer with weights is rounded.
+    network with attention only what goes into a layer with weights is rounded. A layer of 32 bits stays in float, and
+    so does what reads only such layers, up to the next one with a weight, which rounds what comes in.
 
     Unlike those that come with torchao 0.18: it looks at operators one by one. Those match patterns of modules, and
     refuse a network with one ReLU in several places ("Input partition has more than one output node").
 
     Args:
-        bits: of the weights of each layer by name; 8 where it is not named.
+        bits: of the weights of each layer by name: 8 where it is not named; 32 leaves the layer in float.
     """
 
     def __init__(self, bits: Mapping[str, int]):
@@ -74,8 +76,11 @@ class EveryOperator(Quantizer):
 
     def annotate(self, model: GraphModule) -> GraphModule:
         has_attention = any(node.target in ATTENTION for node in model.graph.nodes)
+        in_float: set[Node] = set()
         for node in model.graph.nodes:
-            if has_weight(node):
+            if self._stays_in_float(node, in_float):
+                in_float.add(node)
+            elif has_weight(node):
                 inputs = {node.args[0]: self.tensors, node.args[1]: self._weights(node)}
                 _note(node, inputs, None) if has_attention else self._note_output(node, inputs)
             elif has_attention or not _is_float(node):
@@ -87,6 +92,12 @@ class EveryOperator(Quantizer):
             elif node.target in MOVES_VALUES:
                 _note(node, {node.args[0]: self.tensors}, SharedQuantizationSpec((node.args[0], node)))
         return model
+
+    def _stays_in_float(self, node: Node, in_float: set[Node]) -> bool:
+        if has_weight(node):
+            return self.bits.get(layer_name(node)) == FLOAT
+        sources = _tensors_into(node) if node.target in (*ARITHMETIC, *RECTIFIERS, *MOVES_VALUES) else []
+        return bool(sources) and in_float.issuperset(sources)
 
     def validate(self, model: GraphModule) -> None:
         """There is nothing to refuse: what is not known stays in float."""
@@ -144,9 +155,9 @@ class FakeQuantized(nn.Module):
     Args:
         net: trained float network; left as it is.
         shape: (C, H, W) of a picture.
-        bits: of the weights of each layer by name; 8 where it is not named.
+        bits: of the weights of each layer by name: 8 where it is not named; 32 leaves the layer in float.
     Attributes:
-        layers: names of the layers whose weights are rounded, in the order of the graph.
+        layers: names of the layers with weights, in the order of the graph.
     Shape:
         images: (B, C, H, W) normalised float32. Returns: (B, K) logits.
     Raises:

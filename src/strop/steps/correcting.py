@@ -58,5 +58,5 @@ def apply_corrections(
     use(*kept)
     words = [word for word, is_kept in zip(("equalised layers", "corrected biases"), kept, strict=True) if is_kept]
     if len(tried) > 1:
-        log.info("  %s best on validation pictures", f"{' and '.join(words)} are" if words else "no correction is")
+        log.info("  the file does best on them with %s", " and ".join(words) or "layers and biases as they are")
     return {"equalize": kept[0], "bias_correction": kept[1]} | ({"corrections": tried} if len(tried) > 1 else {})

@@ -19,32 +19,14 @@ from ..prune.channels import loss_gradients
 from ..prune.criteria import criteria
 from ..prune.latency import fit_latency
 from ..prune.prune import Ranked, count_whole, counter, cut, rank_channels
-from ..runs import Run, read_json, write_json
+from ..runs import Run
 from .clocking import Clocked
+from .once import once
 from .step import log
 from .trials import choose_blocks, measure_groups, score
 
 GRADIENT_BATCH = 128
 LOOSE = 0.1  # how far under its limit a network may be that is only on the way, or is measured in ms
-
-
-def once(run: Run, name: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives; a resumed run takes what pruning.json says. All processes hold what the first one found.
-
-    Args:
-        make: returns JSON; all processes call it, or none.
-    """
-    path = run.folder / "pruning.json"
-
-    def known() -> dict:
-        return read_json(path) if path.is_file() else {}
-
-    found = here().from_first(lambda: known().get(name))
-    if found is not None:
-        return found
-    value = make()
-    here().from_first(lambda: write_json(path, known() | {name: value}))
-    return here().from_first(lambda: value)
 
 
 class Pruning:

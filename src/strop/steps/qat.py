@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,23 +14,24 @@ import torch
 from .. import artifact
 from ..deploy.onnx import export_float
 from ..errors import GateFailed, UserError
+from ..launch import here
 from ..measure.paired import mcnemar
 from ..models.classifier import Classifier
-from ..quantize.calibration import choose_balanced
-from ..quantize.layers import describe_layers, name_integer_layers
-from ..quantize.static import multiplies_int8_exactly, pack_layers
+from ..quantize.layers import Layer, describe_layers, name_layers
+from ..quantize.ranges import observe, read_ranges
+from ..quantize.static import multiplies_int8_exactly, pack_layers, prepare
 from ..quantize.weights import BITS, stored_bits
 from ..runs import Run, write_json
 from ..train.precision import resolve_precision
-from .quantizing import Judge, loss_report
+from .bits import SizeOf, choose_bits
+from .once import once
+from .quantizing import Judge, Writer, calibration_pictures, loss_report
 from .results import describe_training
 from .start import choose_device, open_pictures, resolve
 from .step import log
-from .subjects import normalize, open_split
 from .teachers import load_teacher
 from .training import Training
 
-BATCH = 64
 APART, CHANCE = 0.001, 0.05  # accuracy in torch and of the file may differ by this, or by what chance would do
 
 
@@ -45,22 +50,30 @@ def train_quantized(step: Any, run: Run, parents: dict[str, Run], data: Any, jud
     # The grid of bfloat16 is about as coarse as that of 8 bits: rounding twice would not be the file's rounding.
     precision = resolve(run, "precision", resolve_precision("fp32", model.net, device))
     train, val = open_pictures(step, run, data, model.preprocess)
-    rounded, about = _begin(step, run, model, data)
+    rounded, about = _begin(step, run, parents["parent"], model, data, judge)
     log.info("%s: %d epochs with rounding, %s on %s", run.id, step.epochs, precision, device)
     parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
     facts = Training(run, rounded, step, **parts).to_best()
     about |= {"layers": _write(run, rounded, about.pop("bits"))}
     if judge is not None:
-        about |= loss_report(judge, run.model_file)
-        about["fake_quantized"] = judge.score_answers(rounded)
-        about["only_file_right"], about["only_trained_right"] = judge.disagreements(run.model_file, rounded)
+        file, network = judge.ask_file(run.model_file), judge.ask(rounded)
+        about |= loss_report(judge, file)
+        about["fake_quantized"] = judge.describe(network)
+        about["only_file_right"], about["only_trained_right"] = judge.only_right(file, network)
     if step.controls:
         about["control"] = _train_control(step, run, artifact.load(parent), judge, parts)
     _tell(about, judge)
+    if step.max_drop is not None and 100 * about["accuracy_drop"] > step.max_drop + 1e-9:
+        raise GateFailed(
+            f"--max-drop {step.max_drop:g}: not held. On {judge.n} validation pictures the trained file loses "
+            f"{100 * about['accuracy_drop']:.2f} points. Allow more, or train with another --epochs or --lr."
+        )
     return {"quantization": about, "training": describe_training(facts, step)}
 
 
-def _begin(step: Any, run: Run, model: Classifier, data: Any) -> tuple[Classifier, dict]:
+def _begin(
+    step: Any, run: Run, parent: Run, model: Classifier, data: Any, judge: Judge | None
+) -> tuple[Classifier, dict]:
     """The network with its rounding, with ranges from calibration pictures."""
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # a deprecation that torchao meets when imported
     try:
@@ -69,31 +82,98 @@ def _begin(step: Any, run: Run, model: Classifier, data: Any) -> tuple[Classifie
         raise UserError(
             "epochs", "torchao is not installed. Write: pip install 'strop[qat]'; or leave --epochs out."
         ) from None
-    wanted = BITS[step.scheme]
-    given = wanted if multiplies_int8_exactly() else min(wanted, 7)
     preprocess = model.preprocess
+    n, batches = calibration_pictures(step, data, preprocess)
     names = [name.removesuffix(".weight") for name, _ in model.net.named_parameters() if name.endswith(".weight")]
-    net = FakeQuantized(model.net, preprocess.shape, dict.fromkeys(names, given))
-    pictures = open_split(data, "train", preprocess)
-    chosen = torch.from_numpy(choose_balanced(data.labels("train"), step.images, seed=step.seed))
-    net.observe(torch.from_numpy(normalize(pictures.batch(part).numpy(), preprocess)) for part in chosen.split(BATCH))
-    about = {"scheme": step.scheme, "calibrator": "learned", "images": len(chosen), "epochs": step.epochs}
-    return Classifier(net, preprocess, model.classes), about | {"bits": dict.fromkeys(net.layers, given)}
+    chosen = {"bits": dict.fromkeys(names, BITS.get(step.scheme)), "about": {}}
+    if step.judges_layers():
+
+        def choose() -> dict[str, Any]:
+            names = FakeQuantized(model.net, preprocess.shape).layers
+            return _choose(step, parent, model, judge, batches, names)
+
+        chosen = once(run, "chosen", lambda: here().from_first(choose), file="bits.json")
+    most = 8 if multiplies_int8_exactly() else 7
+    given = {name: min(bits, most) if bits <= 8 else bits for name, bits in chosen["bits"].items()}
+    net = FakeQuantized(model.net, preprocess.shape, given)
+    net.observe(torch.from_numpy(images) for images in batches())
+    about = {"scheme": step.scheme, "calibrator": "learned", "images": n, "epochs": step.epochs}
+    return Classifier(net, preprocess, model.classes), about | chosen["about"] | {
+        "bits": {name: given[name] for name in net.layers}
+    }
 
 
-def _write(run: Run, rounded: Classifier, bits: dict[str, int]) -> list[dict]:
+def _choose(
+    step: Any, parent: Run, model: Classifier, judge: Judge, batches: Callable, names: Sequence[str]
+) -> dict[str, Any]:
+    """Bits of each layer by files that were not trained, with the ranges that training begins with."""
+    shape = model.preprocess.shape
+    with tempfile.TemporaryDirectory() as scratch:
+        source, prepared = Path(scratch) / "float.onnx", Path(scratch) / "prepared.onnx"
+        export_float(model.net, shape, source)
+        prepare(source, prepared)
+        writer = Writer(prepared)
+        writer.ranges = read_ranges(observe(prepared, batches()), "minmax")
+        called = _match(writer.layers, names, model.net)
+        size_of = _size_of_file(model.net, shape, called, Path(scratch)) if step.scheme == "mixed" else None
+        size = parent.result["model"]["bytes"]
+        bits, about = choose_bits(step, writer, judge, size, ways="more --images", size_of=size_of)
+    for row in about["sensitivity"]:
+        row["layer"] = called[row["layer"]]
+    if "kept" in about:
+        about["kept"] = {word: [called[layer] for layer in layers] for word, layers in about["kept"].items()}
+    return {"bits": {called[layer]: number for layer, number in bits.items()}, "about": about}
+
+
+def _match(layers: Sequence[Layer], names: Sequence[str], net: torch.nn.Module) -> dict[str, str]:
+    """What layers of an exported file are called in the network. The export of a matrix product drops its name."""
+    if {layer.name for layer in layers} == set(names):
+        return {name: name for name in names}
+    sizes = [net.get_parameter(f"{name}.weight").numel() for name in names]
+    if [layer.size for layer in layers] != sizes:
+        raise UserError("epochs", "the layers of this network are not found in its file. Leave it or the choice out.")
+    return {layer.name: name for layer, name in zip(layers, names, strict=True)}
+
+
+def _size_of_file(
+    net: torch.nn.Module, shape: tuple[int, int, int], called: Mapping[str, str], scratch: Path
+) -> SizeOf:
+    """Bytes of the file that training will write, by bits of its layers: they do not depend on the weights' values."""
+    from ..quantize.qat import FakeQuantized
+
+    whole, packed = scratch / "four.onnx", scratch / "packed.onnx"
+    layers = _export(FakeQuantized(net, shape, dict.fromkeys(called.values(), 4)), shape, whole)  # these can be packed
+
+    def size_of(bits: Mapping[str, int]) -> int:
+        shutil.copyfile(whole, packed)
+        _pack(packed, layers, {called[layer]: number for layer, number in bits.items()})
+        return packed.stat().st_size
+
+    return size_of
+
+
+def _write(run: Run, rounded: Classifier, bits: Mapping[str, int]) -> list[dict]:
     """model.onnx of what was learned; a row a layer."""
+    path = run.folder / "model.onnx"
+    draft = path.with_suffix(".draft")
+    layers = _export(rounded.net, rounded.preprocess.shape, draft)
+    _pack(draft, layers, bits)
+    draft.replace(path)
+    return describe_layers(path, layers, dict(bits))
+
+
+def _export(net: Any, shape: tuple[int, int, int], path: Path) -> list[Layer]:
+    """A fake-quantized network as a file of integers in 8 bits; its layers."""
     from ..quantize.qat import to_integers
 
-    path, shape = run.folder / "model.onnx", rounded.preprocess.shape
-    draft = path.with_suffix(".draft")
-    export_float(to_integers(rounded.net, shape), shape, draft)
-    layers = name_integer_layers(draft, rounded.net.layers)
+    export_float(to_integers(net, shape), shape, path)
+    return name_layers(path, net.layers)
+
+
+def _pack(path: Path, layers: Sequence[Layer], bits: Mapping[str, int]) -> None:
     few = {layer.nodes[0] for layer in layers if stored_bits(bits[layer.name]) == 4}
     if few:
-        pack_layers(draft, few)
-    draft.replace(path)
-    return describe_layers(path, layers, bits)
+        pack_layers(path, few)
 
 
 class Control(Run):
@@ -109,7 +189,7 @@ def _train_control(step: Any, run: Run, model: Classifier, judge: Judge | None, 
     """The float parent trained as long, with the same options and teacher: what the epochs alone are worth."""
     log.info("%s: the control, %d epochs in float", run.id, step.epochs)
     facts = Training(Control(run), model, step, **parts).to_best()
-    scores = judge.score_answers(model) if judge is not None else {}
+    scores = judge.describe(judge.ask(model)) if judge is not None else {}
     return {name: facts[name] for name in ("epochs", "best_epoch", "seconds")} | scores
 
 

@@ -15,8 +15,6 @@ from .parts import Distill, name_of, split_distill
 from .step import MOVED, Step, log, require_model
 from .teachers import Teachers
 
-JUDGED = 1024  # validation pictures, the same number a class, on which single layers are tried
-SHOWN = 3  # names of layers on a line of the log
 SAVES = {
     "w6": "6-bit weights are stored in 8 bits: the file is no smaller than int8, and no faster.",
     "w4": "4-bit weights save bytes, not time: the file computes as int8 does.",
@@ -29,7 +27,13 @@ Correction = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lower)
 LR_SHARE = 0.01  # of the usual learning rate: trained already, and without batch norms a tenth can wreck it
 TRAINING = set(TrainingOptions.model_fields) - set(Step.model_fields) - {"epochs", "cache_gb"}
 NOT_ROUNDED = ("sparsify", "constrain", "dropout", "drop_path", "layer_decay", "compile")  # here is one graph
-CHOOSES = ("max_drop", "sensitivity", "bytes")  # by files that were not trained
+
+
+def _apart(points: float) -> str:
+    """Less than a hundredth of a point is none."""
+    if abs(points) < 0.005:
+        return "the same"
+    return f"{abs(points):.2f} points {'higher' if points > 0 else 'lower'}"
 
 
 class Quantize(TrainingOptions):
@@ -91,19 +95,13 @@ class Quantize(TrainingOptions):
     @model_validator(mode="after")
     def _trains(self) -> Quantize:
         """Options that have no effect are refused: those of a training without one, and those that go with none."""
-        idle = CHOOSES
         if self.epochs is None:
             idle = sorted((TRAINING | {"teacher", "controls"}) & self.model_fields_set)
-        usual = type(self)(parent=self.parent).model_dump() if set(idle) & self.model_fields_set else {}
-        given = self.model_dump()
-        set_ones = [name for name in idle if name in usual and given[name] != usual[name]]
-        if self.epochs is None:
-            for name in set_ones:
-                raise ValueError(f"{name}: has no effect without epochs. Add --epochs 3 to train, or leave it out.")
+            usual, given = type(self)(parent=self.parent).model_dump() if idle else {}, self.model_dump()
+            for name in idle:
+                if given[name] != usual[name]:
+                    raise ValueError(f"{name}: has no effect without epochs. Add --epochs 3 to train, or leave it out.")
             return self
-        if self.scheme == "mixed" or set_ones:
-            name = "scheme" if self.scheme == "mixed" else set_ones[0]
-            raise ValueError(f"{name}: bits are chosen a layer by files that are not trained. Leave it or epochs out.")
         for name in NOT_ROUNDED:
             if getattr(self, name):
                 raise ValueError(f"{name}: has no effect on a network that is being rounded. Leave it out.")
@@ -142,14 +140,15 @@ class Quantize(TrainingOptions):
     def check(self, parents: dict[str, Run], data: Any) -> None:
         require_model(parents["parent"], "quantize")
         super().check(parents, data)
-        asked = "--max-drop" if self.max_drop is not None else "--sensitivity" if self._judges_layers() else None
+        asked = "--max-drop" if self.max_drop is not None else "--sensitivity" if self.judges_layers() else None
         if asked and not len(data.splits["val"]):
             raise UserError(
                 "--scheme mixed" if self.scheme == "mixed" else asked,
                 f"'{data.source.name}' has no validation pictures to judge layers on. Train with a validation share.",
             )
 
-    def _judges_layers(self) -> bool:
+    def judges_layers(self) -> bool:
+        """Whether each layer is tried alone, on validation pictures."""
         return self.sensitivity or self.max_drop is not None or self.scheme == "mixed"
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
@@ -172,10 +171,9 @@ class Quantize(TrainingOptions):
         before, scores, about = parent.result["model"], [], blocks["quantization"]
         if judge is not None:
             scores = [measured(run, open_subject(run), val, data, split="val", runtime="onnxruntime")]
-            log.info(
-                "  answers as its parent on %.2f %% of %d pictures; accuracy %+.2f points",
-                *(100 * about["agreement"], judge.n, -100 * about["accuracy_drop"]),
-            )
+            alike, n = 100 * about["agreement"], f"{judge.n:,}"
+            log.info("  gives the answer of its float parent to %.2f %% of %s validation pictures,", alike, n)
+            log.info("  and its accuracy is %s", _apart(-100 * about["accuracy_drop"]))
         if self.scheme in SAVES:
             about["note"] = SAVES[self.scheme]
             log.info("  %s", about["note"])
@@ -193,6 +191,7 @@ class Quantize(TrainingOptions):
         from ..deploy.onnx import export_float
         from ..quantize.layers import describe_layers
         from ..quantize.static import prepare
+        from .bits import choose_bits
         from .quantizing import Writer, loss_report
 
         with tempfile.TemporaryDirectory() as scratch:
@@ -201,29 +200,21 @@ class Quantize(TrainingOptions):
             prepare(source, prepared)
             writer = Writer(prepared)
             about = self._calibrate(run, writer, judge, model.preprocess, data)
-            bits, found = self._choose_bits(run, writer, judge, parent)
+            ways = "another calibrator or more --images"
+            bits, found = choose_bits(self, writer, judge, parent.result["model"]["bytes"], ways=ways)
             shutil.copyfile(writer.write(bits), run.folder / "model.onnx")
             about |= found | {"layers": describe_layers(run.folder / "model.onnx", writer.layers, bits)}
-        return about | (loss_report(judge, run.model_file) if judge is not None else {})
+        return about | (loss_report(judge, judge.ask_file(run.model_file)) if judge is not None else {})
 
     def _calibrate(self, run: Run, writer: Any, judge: Any, preprocess: Any, data: Any) -> dict:
         """Give the writer its ranges, and say how they were found."""
-        import torch
-
-        from ..quantize.calibration import choose_balanced
         from ..quantize.ranges import observe, read_ranges
         from ..quantize.weights import BITS
         from .correcting import apply_corrections
-        from .quantizing import choose_calibrator
-        from .subjects import normalize, open_split
+        from .quantizing import calibration_pictures, choose_calibrator
 
-        train = open_split(data, "train", preprocess)
-        chosen = torch.from_numpy(choose_balanced(data.labels("train"), self.images, seed=self.seed))
-        log.info("%s: calibrating on %d training pictures, %s", run.id, len(chosen), self.calibrator)
-
-        def batches() -> Any:
-            return (normalize(train.batch(part).numpy(), preprocess) for part in chosen.split(64))
-
+        n, batches = calibration_pictures(self, data, preprocess)
+        log.info("%s: calibrating on %s training pictures", run.id, f"{n:,}")
         histograms = observe(writer.prepared, batches())
         name, about = self.calibrator, {}
         if name == "auto" and judge is None:
@@ -232,7 +223,7 @@ class Quantize(TrainingOptions):
         elif name == "auto":
             about["calibrators"] = choose_calibrator(writer, judge, histograms, BITS.get(self.scheme, 8))
             name = about["calibrators"][0]["name"]
-            log.info("  %s is best on validation pictures", name)
+            log.info("  of %d calibrators %s is best on validation pictures", len(about["calibrators"]), name)
         writer.ranges = read_ranges(histograms, name)
         about |= apply_corrections(
             writer,
@@ -242,32 +233,4 @@ class Quantize(TrainingOptions):
             bits=BITS.get(self.scheme, 8),
             wanted=(self.equalize, self.bias_correction),
         )
-        return {"scheme": self.scheme, "calibrator": name, "images": len(chosen)} | about
-
-    def _choose_bits(self, run: Run, writer: Any, judge: Any, parent: Run) -> tuple[dict, dict]:
-        """Bits of each layer, and what they were chosen by."""
-        from ..quantize.weights import BITS
-        from .quantizing import fit_bytes, hold_drop, kept_in, measure_sensitivity
-
-        usual = BITS.get(self.scheme, 8)
-        if not self._judges_layers():
-            return writer.uniform(usual), {}
-        log.info("  measuring what each of %d layers costs", len(writer.layers))
-        rows = measure_sensitivity(writer, judge.fewer(JUDGED, self.seed), BITS.get(self.scheme, 4))
-        about: dict = {"sensitivity": rows}
-        if self.scheme == "mixed":
-            limit = self.bytes.limit(parent.result["model"]["bytes"])
-            bits = fit_bytes(writer, rows, limit)
-            about |= {"budget": self.bytes.text, "limit": limit}
-            log.info("  %d of %d layers in 4 bits", list(bits.values()).count(4), len(bits))
-        elif self.max_drop is not None:
-            bits = hold_drop(writer, judge, rows, usual, self.max_drop)
-            about |= {"max_drop": self.max_drop / 100, "kept": kept_in(bits, usual)}
-            for word, names in about["kept"].items():
-                if names:
-                    more = ", ..." if len(names) > SHOWN else ""
-                    log.info("  kept in %s: %d of %d layers", word, len(names), len(bits))
-                    log.info("    %s%s", ", ".join(names[:SHOWN]), more)
-        else:
-            bits = writer.uniform(usual)
-        return bits, about
+        return {"scheme": self.scheme, "calibrator": name, "images": n} | about
