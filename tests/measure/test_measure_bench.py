@@ -107,6 +107,17 @@ def test_ratios_hold_through_a_slow_phase(clock):
     assert rows["a"]["ratio"]["latency_interval"] == [1, 1]
 
 
+def test_the_ratio_to_the_float_model_is_of_the_same_rounds(clock):
+    """B takes 3 ms for the 2 of A, C the 1.5 of the 3 of B in each round: 0.5 to its float model B, 0.75 to A."""
+    models = {
+        name: make(clock, [], name, [took] * 99) for name, took in zip("ABC", (0.002, 0.003, 0.0015), strict=True)
+    }
+    rows = bench(models, dict.fromkeys("ABC", lambda count: count), rounds=8, floats={"C": "B"})
+    found = rows["C"]["float_ratio"]
+    assert (found["to"], found["latency"]) == ("B", 0.5) and found["latency_interval"] == [0.5, 0.5]
+    assert rows["C"]["ratio"]["latency"] == 0.75 and "float_ratio" not in rows["A"] | rows["B"]
+
+
 def test_the_interval_of_a_ratio_covers_it():
     """Two lists of the same distribution, 60 rounds, slow phases of ten rounds: 1 is inside in 88 of 100 or more."""
     chance, inside = np.random.default_rng(1), 0

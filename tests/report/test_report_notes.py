@@ -1,3 +1,7 @@
+import json
+
+import pytest
+
 from strop.report.notes import findings, refuse_mixed
 from strop.report.rows import collect
 
@@ -14,6 +18,21 @@ def test_int8_that_is_not_faster_is_named_with_its_ratio(family):
     _, paths = family
     said = [note for note in collect(paths).notes if "does not pay" in note]
     assert said == ["int8 does not pay for small-int8: 1.1x the float latency of small."]
+
+
+@pytest.mark.parametrize(("interval", "is_said"), [([0.95, 0.99], False), ([0.97, 1.0], True), ([1.1, 1.2], True)])
+def test_the_interval_says_whether_int8_is_faster(family, interval, is_said):
+    """Where the bench timed both, it is faster only if the whole interval of its ratio is below 1."""
+    folders, paths = family
+    bench = folders.root / "bench" / "result.json"
+    found = json.loads(bench.read_text())
+    [row] = [row for row in found["bench"] if row["id"] == "small-int8-onnx"]
+    row["float_ratio"] = {"to": "small-onnx", "latency": 0.98, "latency_interval": interval}
+    bench.write_text(json.dumps(found))
+    said = [note for note in collect(paths).notes if "does not pay" in note]
+    low, high = interval
+    words = f"it takes 0.98 [{low:.2f}, {high:.2f}] times as long as small-onnx"
+    assert said == ([f"int8 does not pay for small-int8: {words}."] if is_said else [])
 
 
 def test_pruning_that_costs_more_than_two_points_is_named(folders):

@@ -55,6 +55,18 @@ def test_ratios_that_hold_one_are_not_told_apart():
     assert "Not told apart" not in " ".join(speed.notes({**result(), "bench": result()["bench"][:2]}))
 
 
+def test_int8_that_is_not_surely_faster_is_named():
+    """The interval of the ratio to its own float model decides, not that to the first row."""
+    found = result()
+    for row, interval in zip(found["bench"], ([0.9, 0.99], [0.97, 1.0], [1.1, 1.2]), strict=True):
+        row["float_ratio"] = {"to": "rival", "latency": 0.985, "latency_interval": interval}
+    said = [note for note in speed.notes(found) if "not faster than float" in note]
+    assert said == [
+        "a-small-one-with-a-long-name is not faster than float: it takes 0.98 [0.97, 1.00] times as long as rival.",
+        "twin is not faster than float: it takes 0.98 [1.10, 1.20] times as long as rival.",
+    ]
+
+
 def test_one_digit():
     assert [rough(value) for value in (0.0257, 0.0955, 1.96, 12678, 0, None)] == [
         "~0.03", "~0.1", "~2", "~10,000", "0", "-",

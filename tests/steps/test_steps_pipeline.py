@@ -292,6 +292,10 @@ def test_pipeline_bench_describes_fresh_processes_and_the_machine(pipeline, read
         assert row["ratio"]["to"] == result["bench"][0]["id"] and row["latency_ms"]["drift"] >= 1
     assert result["machine"]["threads"] == 1 and result["machine"]["versions"]["onnxruntime"]
     assert result["bench"][0]["ratio"]["latency_interval"] == [1, 1]
+    floats = {row["id"]: row["float_ratio"] for row in result["bench"] if "float_ratio" in row}
+    assert {name: found["to"] for name, found in floats.items()} == {
+        "student-pruned-int8-export": "student-pruned-export"
+    }
 
 
 def test_pipeline_bench_in_two_runtimes(pipeline, strop_in, read):

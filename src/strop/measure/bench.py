@@ -28,6 +28,7 @@ def bench(
     throughput_rounds: int = 12,
     warmup: int = 5,
     batch: int | None = THROUGHPUT_BATCH,
+    floats: Mapping[str, str] | None = None,
 ) -> dict[str, dict]:
     """Time every model in turn, A B C A B C ..., so that a drift of the machine hits all alike.
 
@@ -36,9 +37,10 @@ def bench(
         inputs: name to a function that makes a batch of a given size.
         rounds: timed calls at batch 1; `throughput_rounds` at `batch`.
         batch: pictures of a call for the throughput; None tries powers of two for each model.
+        floats: name of a quantized model to that of the float model it was made from.
     Returns:
         for each name {"latency_ms": {"p50", "p95", "n", "drift"}, "images_per_second": {"batch", "value", "n"}} and,
-        where there are several, "ratio" to the first of them with intervals.
+        where there are several, "ratio" to the first of them with intervals; "float_ratio" to the one in `floats`.
     """
     single = _interleave(models, _batches(inputs, LATENCY_BATCH), rounds, warmup)
     sizes = best_batches(models, inputs) if batch is None else dict.fromkeys(models, batch)
@@ -55,18 +57,24 @@ def bench(
             },
         }
         if len(models) > 1:
-            slower, *bounds = ratio(single[name], single[first])
+            of_one = _slower(single, name, first)
             each = {other: np.asarray(many[other]) / sizes[other] for other in (first, name)}
             faster, *of_many = ratio(each[first], each[name])
             found[name]["ratio"] = {
-                "to": first,
-                "latency": round(slower, 4),
-                "latency_interval": [round(bound, 4) for bound in bounds],
+                **of_one,
                 "images_per_second": round(faster, 4),
                 "images_per_second_interval": [round(bound, 4) for bound in of_many],
                 "interval_method": INTERVAL_METHOD,
             }
+        if name in (floats or {}):
+            found[name]["float_ratio"] = _slower(single, name, floats[name]) | {"interval_method": INTERVAL_METHOD}
     return found
+
+
+def _slower(times: Mapping[str, list[float]], name: str, to: str) -> dict[str, Any]:
+    """How many times as long as another one it takes, with the interval."""
+    slower, *bounds = ratio(times[name], times[to])
+    return {"to": to, "latency": round(slower, 4), "latency_interval": [round(bound, 4) for bound in bounds]}
 
 
 def latencies(models: Models, inputs: Inputs, *, rounds: int = 200, warmup: int = 5) -> dict[str, dict]:

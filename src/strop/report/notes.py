@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from .measurements import pictures
 from .numbers import percent, times
+from .speed import beside_float
 
 if TYPE_CHECKING:
     from .folders import Folder
@@ -171,10 +172,14 @@ def _about_teacher(row: Row, teacher: Row | None) -> list[str]:
 
 
 def _about_speed(row: Row, parent: Row | None) -> list[str]:
+    scheme = row.scheme or "Quantization"
+    if row.timed("float_ratio"):
+        said = beside_float(row.latency)
+        return [f"{scheme} does not pay for {row.id}: {said}."] if said else []
     if row.verb != "quantize" or parent is None or row.p50 is None or parent.p50 is None or row.p50 < parent.p50:
         return []
     ratio = times(row.p50 / parent.p50)
-    return [f"{row.scheme or 'Quantization'} does not pay for {row.id}: {ratio}x the float latency of {parent.id}."]
+    return [f"{scheme} does not pay for {row.id}: {ratio}x the float latency of {parent.id}."]
 
 
 def _about_loss(row: Row, parent: Row | None) -> list[str]:

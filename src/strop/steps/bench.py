@@ -52,6 +52,26 @@ class Entry(NamedTuple):
         """What a fresh process loads."""
         return str(onnx_file(self.run, scratch) if self.runtime in ON_FILES else self.run.folder)
 
+    def float_among(self, entries: list[Entry]) -> Entry | None:
+        """The float model that this quantized one was made from, in the same runtime; both may be exports."""
+        made, step = _made_from(self.run), self.run
+        if self.run.record["verb"] == "export":
+            try:
+                step = Run.open(self.run.folder / self.run.record["parents"]["parent"]["path"])
+            except UserError:  # not there any more
+                return None
+            made = _made_from(step)
+        if step.record["verb"] != "quantize":
+            return None
+        alike = [entry for entry in entries if entry.runtime == self.runtime and entry is not self]
+        return next((entry for entry in alike if made in (entry.run.model_hash(), _made_from(entry.run))), None)
+
+
+def _made_from(run: Run) -> str | None:
+    """The hash of what a quantized file, or an export, was made from."""
+    made = run.record["verb"] in ("quantize", "export")
+    return run.record["parents"]["parent"]["hash"] if made else None
+
 
 class Bench(Step):
     """Time runs and exports in turn, so that their latencies can stand in one table.
@@ -118,7 +138,9 @@ class Bench(Step):
             entries = [Entry(name, runtime, parents[name]) for runtime in self.runtime for name in parents]
             models = {entry.key: open_runtime(*entry[1:], Path(scratch), self.threads) for entry in entries}
             inputs = {key: (lambda count, model=model: random_batch(model, count)) for key, model in models.items()}
-            rows = bench(models, inputs, rounds=self.rounds, batch=self.batch)
+            floats = {entry.key: entry.float_among(entries) for entry in entries}
+            made_from = {key: other.key for key, other in floats.items() if other is not None}
+            rows = bench(models, inputs, rounds=self.rounds, batch=self.batch, floats=made_from)
             more = self._more(entries, models, inputs, rows, Path(scratch))
         restless = noise(rows)
         if not restless["quiet"]:
@@ -129,6 +151,8 @@ class Bench(Step):
             row = rows[entry.key]
             if "ratio" in row:
                 row["ratio"] |= {"to": first.name, "runtime": first.runtime}
+            if "float_ratio" in row:
+                row["float_ratio"]["to"] = floats[entry.key].name
             about = {"id": entry.name, "hash": entry.run.model_hash(), "runtime": entry.runtime}
             found.append(about | {"threads": self.threads} | row | more[entry.key])
         return {"bench": found, "noise": restless, "machine": machine}
