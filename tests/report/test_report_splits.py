@@ -28,6 +28,15 @@ def test_columns_in_order():
     assert max(map(len, lines)) <= 78
 
 
+def test_the_temperature_of_a_file_is_told_from_what_is_fitted_on_top():
+    """An exported file has its temperature in it: the figures are with it, and what is fitted then is a factor."""
+    more = {"temperature": 1.0, "file_temperature": 1.31, "calibrated": {"loss": 1.25, "ece": 0.01}}
+    lines = side_by_side([entry("val", None, 0.75, **more), entry("test", None, 0.7, **more)]).splitlines()
+    words = {line[:15].strip(): line[15:].split() for line in lines}
+    assert words["T in the file"] == ["1.31"] * 2 and words["T on top of it"] == ["1.00"] * 2
+    assert "temperature" not in words
+
+
 def test_a_file_has_no_checkpoints():
     """One column a split, no line of checkpoints, no gap without training pictures, none of what was not measured."""
     text = side_by_side([entry("val", None, 0.75), entry("test", None, 0.7)])

@@ -53,6 +53,9 @@ def test_the_exported_file_agrees(evaluated, read):
     for split in ("test", "val", "train"):
         assert found[split, None]["accuracy"] == pytest.approx(network[split, "best"]["accuracy"], abs=0.02)
     assert found["val", None]["temperature"] == pytest.approx(network["val", "best"]["temperature"], rel=0.02)
+    in_file = read(evaluated[0] / "small-export", "evidence.json")["preprocess"]["temperature"]
+    assert {entry["file_temperature"] for entry in found.values()} == {in_file}
+    assert not any("file_temperature" in entry for entry in network.values())
 
 
 def test_what_is_shown(evaluated):

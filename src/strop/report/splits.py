@@ -34,7 +34,11 @@ def side_by_side(measured: Sequence[Mapping[str, Any]]) -> str:
         lines.append(_line(title, [_number(entry.get(name), scale, digits) for entry in columns]))
     scaled = [entry.get("calibrated") or {} for entry in columns]
     if any(scaled):
-        lines.append(_line("temperature", [_number(entry.get("temperature"), 1, 2) for entry in columns]))
+        in_file = [entry.get("file_temperature") for entry in columns]
+        if any(in_file):  # figures above are with it; what is fitted then is a factor on top of it
+            lines.append(_line("T in the file", [_number(value, 1, 2) for value in in_file]))
+        title = "T on top of it" if any(in_file) else "temperature"
+        lines.append(_line(title, [_number(entry.get("temperature"), 1, 2) for entry in columns]))
         for title, name in _CALIBRATED:
             lines.append(_line(f"{title} with it", [_number(found.get(name), 1, 3) for found in scaled]))
     return "\n".join(lines + _gaps(columns))

@@ -55,6 +55,8 @@ def measure_columns(
         of = {"of": len(data.splits[split])} if part is not data else {}
         file = run.folder / ("predictions.parquet" if split == splits[0] else f"predictions-{split}.parquet")
         about = {"split": split, "runtime": subject.runtime, **of}
+        if subject.temperature is not None:
+            about["file_temperature"] = subject.temperature
         for checkpoint in checkpoints:
             about |= {"checkpoint": checkpoint, "temperature": temperatures.get(checkpoint or "best")}
             if checkpoint != "last":

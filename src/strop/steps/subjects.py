@@ -29,6 +29,7 @@ class Subject:
     Attributes:
         model: of a float run the network in torch, None for a file.
         gives_logits: False for an exported file, which gives log-probabilities.
+        temperature: that an exported file divides its logits by.
     """
 
     predict: object
@@ -37,6 +38,7 @@ class Subject:
     runtime: str
     model: Classifier | None = None
     gives_logits: bool = True
+    temperature: float | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.predict(images)
@@ -62,7 +64,8 @@ def open_subject(run: Run, *, device: str = "cpu", threads: int = 0, runtime: st
     session = open_file(runtime, path, threads)
     is_exported = session.dtype == np.uint8
     predict = _from_pixels(session) if is_exported else _from_floats(session, preprocess)
-    return Subject(predict, preprocess, classes, runtime, gives_logits=not is_exported)
+    temperature = session.about.preprocess.temperature if is_exported else None
+    return Subject(predict, preprocess, classes, runtime, gives_logits=not is_exported, temperature=temperature)
 
 
 def _from_pixels(session: OnnxModel):

@@ -30,9 +30,12 @@ def reliability(model: Model) -> str:
 
 def _words(figures: dict[str, Any], calibrated: Any) -> str:
     text = f"Expected calibration error {exact(figures.get('ece'), percent(figures.get('ece')))} points."
+    if figures.get("file_temperature"):
+        text += f" The temperature {significant(figures['file_temperature'])} is in the file."
     if isinstance(calibrated, dict) and figures.get("temperature"):
+        further = "further factor" if figures.get("file_temperature") else "temperature"
         text += (
-            f" With the temperature {significant(figures['temperature'])}, fitted on validation pictures: "
+            f" With the {further} {significant(figures['temperature'])}, fitted on validation pictures: "
             f"{exact(calibrated.get('ece'), percent(calibrated.get('ece')))} points."
         )
     return text
