@@ -151,7 +151,7 @@ def test_layers_of_32_bits_stay_in_float():
     assert sum(isinstance(module, PerChannelWeights) for module in found) == len(names) - 1
 
 
-@pytest.mark.parametrize("names", [("qkv", "head"), ("patch",), ()])
+@pytest.mark.parametrize("names", [("qkv", "head"), ()])
 def test_layers_of_attention_keep_their_names(tmp_path, names):
     """The export of a product of matrices turns weights round and drops names; the table of layers has them all."""
 

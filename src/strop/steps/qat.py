@@ -84,13 +84,14 @@ def _begin(
         ) from None
     preprocess = model.preprocess
     n, batches = calibration_pictures(step, data, preprocess)
-    names = [name.removesuffix(".weight") for name, _ in model.net.named_parameters() if name.endswith(".weight")]
+    parameters = model.net.named_parameters(remove_duplicate=False)
+    names = [name.removesuffix(".weight") for name, _ in parameters if name.endswith(".weight")]
     chosen = {"bits": dict.fromkeys(names, BITS.get(step.scheme)), "about": {}}
     if step.judges_layers():
 
         def choose() -> dict[str, Any]:
-            names = FakeQuantized(model.net, preprocess.shape).layers
-            return _choose(step, parent, model, judge, batches, names)
+            in_four = FakeQuantized(model.net, preprocess.shape, dict.fromkeys(names, 4))
+            return _choose(step, parent, model, judge, batches, in_four)
 
         chosen = once(run, "chosen", lambda: here().from_first(choose), file="bits.json")
     most = 8 if multiplies_int8_exactly() else 7
@@ -103,10 +104,12 @@ def _begin(
     }
 
 
-def _choose(
-    step: Any, parent: Run, model: Classifier, judge: Judge, batches: Callable, names: Sequence[str]
-) -> dict[str, Any]:
-    """Bits of each layer by files that were not trained, with the ranges that training begins with."""
+def _choose(step: Any, parent: Run, model: Classifier, judge: Judge, batches: Callable, in_four: Any) -> dict[str, Any]:
+    """Bits of each layer by files that were not trained, with ranges of all that occurred.
+
+    Args:
+        in_four: the network as it will train, with 4 bits everywhere.
+    """
     shape = model.preprocess.shape
     with tempfile.TemporaryDirectory() as scratch:
         source, prepared = Path(scratch) / "float.onnx", Path(scratch) / "prepared.onnx"
@@ -114,8 +117,8 @@ def _choose(
         prepare(source, prepared)
         writer = Writer(prepared)
         writer.ranges = read_ranges(observe(prepared, batches()), "minmax")
-        called = _match(writer.layers, names, model.net)
-        size_of = _size_of_file(model.net, shape, called, Path(scratch)) if step.scheme == "mixed" else None
+        called = _match(writer.layers, in_four.layers, model.net)
+        size_of = _size_of_file(in_four, shape, called, Path(scratch)) if step.scheme == "mixed" else None
         size = parent.result["model"]["bytes"]
         bits, about = choose_bits(step, writer, judge, size, ways="more --images", size_of=size_of)
     for row in about["sensitivity"]:
@@ -135,14 +138,10 @@ def _match(layers: Sequence[Layer], names: Sequence[str], net: torch.nn.Module) 
     return {layer.name: name for layer, name in zip(layers, names, strict=True)}
 
 
-def _size_of_file(
-    net: torch.nn.Module, shape: tuple[int, int, int], called: Mapping[str, str], scratch: Path
-) -> SizeOf:
+def _size_of_file(in_four: Any, shape: tuple[int, int, int], called: Mapping[str, str], scratch: Path) -> SizeOf:
     """Bytes of the file that training will write, by bits of its layers: they do not depend on the weights' values."""
-    from ..quantize.qat import FakeQuantized
-
     whole, packed = scratch / "four.onnx", scratch / "packed.onnx"
-    layers = _export(FakeQuantized(net, shape, dict.fromkeys(called.values(), 4)), shape, whole)  # these can be packed
+    layers = _export(in_four, shape, whole)
 
     def size_of(bits: Mapping[str, int]) -> int:
         shutil.copyfile(whole, packed)
