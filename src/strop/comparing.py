@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,12 @@ def compare(
     Parameters
     ----------
     runs
-        Run folders; exports, evaluations and benches beside them are joined.
+        Run folders, or a folder of runs; exports, evaluations and benches beside them are joined.
     format
         table, markdown, csv, json, latex (booktabs) or html.
     columns
-        Names with commas, each with decimals if wanted (name,params:3,latency); or a layout: reference, cifar100.
+        Names with commas, each with decimals if wanted (name,params:3,latency); or a layout: paper, reference,
+        cifar100, all.
     sort
         A column; the best row first. latency:desc turns it round.
     baseline
@@ -140,7 +142,8 @@ def _write_comparison(
     (folder / "table.csv").write_text(formats.csv(rows, columns), encoding="utf-8")
     (folder / "table.tex").write_text(formats.latex(rows, notes, columns), encoding="utf-8")
     fronts(rows, folder / "fronts.png")
-    write_page(rows, notes, folder / "report.html", title=folder.name)
+    whole = [replace(row, measured=row.measured or row.unranked) for row in rows]  # the page judges only equal pictures
+    write_page(whole, notes, folder / "report.html", title=folder.name)
     log.info("%s", folder / "report.html")
 
 

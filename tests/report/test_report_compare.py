@@ -17,7 +17,7 @@ from rich.console import Console
 
 import strop
 from strop.errors import UserError
-from strop.report import conditions, formats, lineage, notes
+from strop.report import conditions, formats, lineage
 from strop.report.columns import COLUMNS, chosen, sort_rows
 from strop.report.fronts import fronts, marks
 from strop.report.rows import collect
@@ -241,38 +241,6 @@ def test_parents_elsewhere_are_not_followed(folders, tmp_path):
         assert conditions.epochs(collect([child]).rows[0]) == (10,)
 
 
-def test_rows_of_different_pictures_are_not_ranked(folders):
-    """Which rows, what they were measured on, what to type; equal pictures under other data are equal."""
-
-    def measured(name, **options):
-        entry = folders.measure(0.9, file_hash=f"sha256:{name}", file="f", **options)
-        return folders.model(name, measured=[entry | {"pictures": options.pop("pictures", None)}])
-
-    rows, _ = collect([measured("a"), measured("b"), measured("c", data="blake2b:other")])
-    with pytest.raises(UserError) as refused:
-        notes.refuse_mixed(rows)
-    said = str(refused.value)
-    assert said.startswith(
-        "compare: c can't be ranked with a and b: measured on 500 test pictures (other), not on 500 test pictures (d0)"
-        ". Leave out, or measure on the same: strop evaluate "
-    )
-    assert said.endswith("c DATA --split test"), "its data are others: they have to be named"
-    notes.refuse_mixed(rows[:2])
-    same = [folders.measure(0.9, file_hash="sha256:x", file="f", data=data) for data in ("blake2b:1", "blake2b:2")]
-    paths = [folders.model(f"n{i}", measured=[entry | {"pictures": "blake2b:p"}]) for i, entry in enumerate(same)]
-    notes.refuse_mixed(collect(paths).rows)
-
-
-def test_other_validation_pictures_lead_to_the_test_pictures(folders):
-    """Validating again would give each run its own validation pictures: all of them have to be tested."""
-    paths = []
-    for name in "ab":
-        entry = folders.measure(0.9, file_hash=f"sha256:{name}", file="f", split="val")
-        paths.append(folders.model(name, measured=[entry | {"pictures": f"blake2b:{name}"}]))
-    with pytest.raises(UserError, match=r"/a --split test; strop evaluate \S+/b --split test$"):
-        notes.refuse_mixed(collect(paths).rows)
-
-
 def test_rows_stand_on_pictures_that_all_were_measured_on(folders):
     """One row has no test figure: all show validation, a note says how to get it, --split test shows the others."""
     paths = [folders.model(name) for name in "ab"]
@@ -294,7 +262,7 @@ def test_latex_compiles_by_its_own_rules(folders):
     nasty = "50%_of #1 & {x} ~^ [b]$\\"
     paths = [folders.model("a", name=nasty, trained=[nasty]), folders.model("b")]
     rows, _ = collect(paths)
-    text = formats.latex(rows, [f"note {nasty}", "type strop bench % a"])
+    text = formats.latex(rows, [f"note {nasty}", "type strop bench % a"], chosen("all", rows))
     inside = text[text.index("\\toprule") : text.index("\\bottomrule")]
     bare = re.sub(r"\\[&%$#_{}]|\\text\w+\{\}|\$-\$|\$\\times\$", "", inside)
     assert not re.search(r"[%$#_~^]", bare)
@@ -311,6 +279,18 @@ def test_latex_compiles_by_its_own_rules(folders):
     folders.bench("restless", {"b": 0.673}, p95_over_p50=1.9)
     assert r"$\sim$0.7" in formats.latex(collect(paths).rows)
     assert r"28$\times$28$\times$1" in text and "latency" not in text, "columns without a figure are left out"
+
+
+def test_tables_for_a_page_have_the_columns_of_a_paper(family):
+    """LaTeX and Markdown: name, parameters, bytes, accuracy with its interval, latency; no legend of what is not there.
+    All columns are one word away."""
+    rows, said = collect(family[1])
+    markdown, latex = formats.markdown(rows, said), formats.latex(rows, said)
+    assert markdown.startswith("| name | params M | size MB | test accuracy % [95 %] | latency p50 ms |\n")
+    assert r"name & params & size & test accuracy & latency p50 \\" in latex
+    assert "no row here is at least" not in markdown + latex and len(said) > 1
+    assert {"mode", "macs", "f1", "images/s", "front"} <= {column.name for column in chosen("all", rows)}
+    assert not any(set(column.cells) == {"-"} for column in chosen("all", rows))
 
 
 def test_html_escapes_and_is_closed(folders):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from strop.report.notes import findings, refuse_mixed
+from strop.report.notes import findings
 from strop.report.rows import collect
 
 
@@ -85,7 +85,6 @@ def test_a_row_of_another_split_has_no_figure(folders):
     rows, notes = collect([model("a", "test"), model("b", "test", "val"), model("c", "val"), model("d", "test")])
     assert [row.measured and row.measured["split"] for row in rows] == ["test", "test", None, "test"]
     assert any(note.startswith("Not measured on the test pictures: c. strop evaluate ") for note in notes)
-    refuse_mixed(rows)
 
 
 def test_class_orders_are_named(folders):

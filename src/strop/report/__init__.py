@@ -16,22 +16,21 @@ def compare(*folders: str | os.PathLike, split: str | None = None, baseline: str
         split: test or val; default: what most rows were measured on.
         baseline: id or folder of the row that the others are tested against; their `against` says what came of it.
     Raises:
-        UserError: no folder holds a finished model, rows were measured on different pictures, or the baseline can't
-            be one.
+        UserError: no folder holds a finished model, no two rows were measured on the same pictures, or the baseline
+            can't be one.
 
     Example:
         >>> rows, notes = compare("runs/student", "runs/small", baseline="student")
         >>> rows[1].accuracy, rows[1].against.verdict
         (0.868, 'not told apart')
     """
-    from .notes import refuse_mixed
+    from .ranking import rank_alike
     from .rows import Collected, collect
 
-    rows, notes = collect(folders, split=split)
-    refuse_mixed(rows)
     if baseline is None:
-        return Collected(rows, notes)
+        return collect(folders, split=split, rank=rank_alike)
     from .baseline import compare_with, find
 
-    rows, verdicts = compare_with(rows, find(rows, baseline))
-    return Collected(rows, verdicts + notes)
+    found = collect(folders, split=split, rank=lambda rows: rank_alike(rows, find(rows, baseline).id))
+    rows, verdicts = compare_with(found.rows, find(found.rows, baseline))
+    return Collected(rows, verdicts + found.notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,14 +100,19 @@ def _figure(name: str) -> Callable:
 
     def build(rows: Sequence[Row], decimals: int | None) -> Column:
         values = [read(row) for row in rows]
-        cells = [_shown(None if value is None else value / scale, decimals) for value in values]
+        cells = [
+            _shown(None if value is None else value if scale == 1 else value / scale, decimals) for value in values
+        ]
         return Column(title, unit, cells, values=values, best=best)
 
     return build
 
 
 def _shown(value: float | None, decimals: int | None) -> str:
-    return significant(value) if value is None or decimals is None else f"{value:,.{decimals}f}"
+    """Counts are whole."""
+    if value is None or decimals is None:
+        return f"{value:,}" if isinstance(value, int) else significant(value)
+    return f"{value:,.{decimals}f}"
 
 
 def _share(name: str) -> Callable:
@@ -238,6 +243,9 @@ MODEL = ("mode", "input", "params", "macs", "size", "front")
 MEASURED = ("accuracy", "precision", "recall", "f1", "latency", "p95", "images/s")
 AGAINST = ("difference", "p", "verdict")
 LAYOUTS = {
+    # What fits between the margins of a page; LaTeX and Markdown have them where none were chosen.
+    "paper": "name,params,size,accuracy,latency,verdict",
+    "all": ",".join(COLUMNS),
     # The columns of the tables in the write-ups [000] and [002], with their decimals.
     "reference": "#,model,mode,input,params:3,accuracy:2,recall:2,latency:3,macs:3,kimages/s",
     "cifar100": "model,parameters:0,total-size-64:2,min-loss:4,final-loss:4,accuracy:2,optimizer,time:2,"
@@ -259,6 +267,8 @@ def build(name: str, rows: Sequence[Row], decimals: int | None = None) -> Column
 def chosen(text: str, rows: Sequence[Row]) -> list[Column]:
     """The columns that `--columns` names: NAME or NAME:DECIMALS, separated by commas, or a layout.
 
+    Of `paper` and `all`, columns without any figure are left out.
+
     Raises:
         UserError: with every name that is not known.
 
@@ -279,7 +289,12 @@ def chosen(text: str, rows: Sequence[Row]) -> list[Column]:
             found.append(replace(column, title=titles.get(name, column.title)))
     if problems:
         raise UserError("--columns", *problems)
-    return found
+    return filled(found) if text in ("paper", "all") else found
+
+
+def filled(columns: Iterable[Column]) -> list[Column]:
+    """Those with a figure."""
+    return [column for column in columns if set(column.cells) != {DASH}]
 
 
 def sort_rows(rows: Sequence[Row], text: str) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -28,10 +29,13 @@ def differences(rows: Sequence[Row]) -> list[str]:
         )
     budgets = [(row, epochs(row)) for row in rows]
     trained = [(row, chain) for row, chain in budgets if chain]
+    ways = Counter(map(sum, {chain for _, chain in trained}))
     words = "The training budgets differ: {}."
     if any(len(chain) > 1 for _, chain in trained):
         words = "The training budgets differ, those of parents included and those of teachers not: {}."
-    return found + _unlike(trained, words, lambda chain: sum(chain), _name_budget)
+    # 4 epochs at once and 3 + 1 are one budget, named by its sum.
+    budgets = [(row, chain if ways[sum(chain)] == 1 else (sum(chain),)) for row, chain in trained]
+    return found + _unlike(budgets, words, lambda chain: sum(chain), _name_budget)
 
 
 def holds(rows: Sequence[Row]) -> dict[str, bool | None]:

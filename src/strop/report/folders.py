@@ -64,6 +64,13 @@ def read_folder(path: Path, verbs: Iterable[str] | None = None) -> Folder | None
     return Folder(path, record, result)
 
 
+def runs_in(path: Path) -> list[Path]:
+    """The folder itself, or, where it is no run but holds some, these by name."""
+    if not path.is_dir() or (path / "run.json").exists():
+        return [path]
+    return sorted(inside.parent for inside in path.glob("*/run.json")) or [path]
+
+
 def look_around(paths: Iterable[Path], known: Iterable[Path]) -> list[Folder]:
     """Finished evaluate, bench and export folders that lie beside `paths` and are not `known`."""
     seen, found = set(known), []

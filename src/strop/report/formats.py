@@ -11,12 +11,15 @@ from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from . import conditions
-from .columns import Column, groups
-from .fronts import fronts
+from .columns import Column, chosen, filled, groups
+from .fronts import LEGEND, fronts
 from .numbers import DASH
 
 if TYPE_CHECKING:
     from .rows import Row
+
+
+UNRANKED = ("split", "n", "accuracy", "accuracy_interval", "pictures")
 
 
 def record(row: Row) -> dict[str, Any]:
@@ -46,12 +49,14 @@ def record(row: Row) -> dict[str, Any]:
         "images_per_second": row.images_per_second,
         "parents": {role: parent["id"] for role, parent in row.parents.items()},
     }
+    if row.unranked:
+        found["unranked"] = {name: row.unranked.get(name) for name in UNRANKED}
     return found | ({"against": row.against._asdict()} if row.against else {})
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> str:
     """The table as GitHub Markdown, in the units of the screen."""
-    columns = all_columns(rows, columns)
+    columns, notes = _for_a_page(rows, notes, columns)
     lines = [
         [_escape(column.heading) for column in columns],
         ["---:" if column.is_number else "---" for column in columns],
@@ -61,14 +66,13 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[C
     return text + "".join(f"\n* {_escape(note)}" for note in notes) + ("\n" if notes else "")
 
 
-def all_columns(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> list[Column]:
-    """Those that were chosen, or those of a terminal side by side."""
-    return list(columns) if columns is not None else [column for group in groups(rows) for column in group]
-
-
-def _filled(rows: Sequence[Row], columns: Sequence[Column] | None) -> list[Column]:
-    """As `all_columns`; of those that nobody chose, only the ones with a figure."""
-    return [column for column in all_columns(rows, columns) if columns is not None or set(column.cells) != {DASH}]
+def _for_a_page(
+    rows: Sequence[Row], notes: Sequence[str], columns: Sequence[Column] | None
+) -> tuple[Sequence[Column], list[str]]:
+    """Columns and notes: as chosen, or the layout `paper`, which has no column `front` to explain."""
+    if columns is not None:
+        return columns, list(notes)
+    return chosen("paper", rows), [note for note in notes if note != LEGEND]
 
 
 def _cells(columns: Sequence[Column]) -> list[tuple[str, ...]]:
@@ -94,6 +98,7 @@ def csv(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> str:
 
 def _flat(line: dict[str, Any]) -> dict[str, Any]:
     against = line.pop("against", {})
+    line.pop("unranked", None)
     return line | {
         "trained": " + ".join(line["trained"]),
         "input_size": "x".join(map(str, line["input_size"])),
@@ -138,7 +143,7 @@ LATEX = {
 
 def latex(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> str:
     """The table with booktabs: titles above units, notes below it; notes that name a command are comments."""
-    columns = _filled(rows, columns)
+    columns, notes = _for_a_page(rows, notes, columns)
     lines = [[_tex(column.title) for column in columns]]
     if any(column.unit for column in columns):
         lines.append([_tex(column.unit) for column in columns])
@@ -207,7 +212,7 @@ li {{ max-width: 60rem; }}
 
 def html(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> str:
     """The table as one page without scripts; `strop report` writes the one with charts."""
-    columns = _filled(rows, columns)
+    columns = filled(column for group in groups(rows) for column in group) if columns is None else columns
     marks = ["" if column.is_number else ' class="text"' for column in columns]
     head = "".join(
         f'<th scope="col"{mark}>{escape(column.title)}<small>{escape(column.unit)}</small></th>'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from .measurements import pictures
 from .numbers import DASH, pareto
 
 if TYPE_CHECKING:
@@ -36,10 +38,12 @@ class Front(NamedTuple):
 
 
 def fronts(rows: Sequence[Row]) -> list[Front]:
-    """A front for each cost that at least two rows with an accuracy have."""
+    """A front for each cost that at least two rows have, of those that were measured on the pictures that most were."""
+    measured = [(i, row, pictures(row.measured)) for i, row in enumerate(rows) if row.measured]
+    shared = Counter(key for *_, key in measured).most_common(1)
     found = []
     for cost in COSTS:
-        points = [(i, cost.read(row)) for i, row in enumerate(rows) if row.accuracy is not None and cost.read(row)]
+        points = [(i, price) for i, row, key in measured if key == shared[0][0] and (price := cost.read(row))]
         if len(points) > 1:
             found.append(Front(cost, points, pareto([(price, rows[i].accuracy) for i, price in points])))
     return found

@@ -7,9 +7,8 @@ import shlex
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
 from .measurements import pictures
-from .numbers import percent, times
+from .numbers import names, percent, times
 from .speed import beside_float
 
 if TYPE_CHECKING:
@@ -18,27 +17,29 @@ if TYPE_CHECKING:
 
 POINTS = 0.02
 """How much accuracy a smaller model may lose before it is said aloud: 2 points."""
+PATHS = 8
+"""Of more rows a command names half of that."""
 
 
 def differences(rows: Sequence[Row]) -> list[str]:
     """Why some accuracies of the table can't be set side by side."""
     found = []
-    unasked = [row for row in rows if row.measured is None and row.entries]
+    unasked = [row for row in rows if row.measured is None and row.entries and row.unranked is None]
     if unasked:
         split = "val" if any(map(_is_tested, unasked)) else "test"
-        names = _names(row.id for row in unasked)
+        who = names([row.id for row in unasked])
         found.append(
-            f"Not measured on the {split} pictures: {names}. strop evaluate {_paths(unasked[:1])} --split {split}"
+            f"Not measured on the {split} pictures: {who}. strop evaluate {paths(unasked[:1])} --split {split}"
         )
     missing = [row for row in rows if row.measured is None and not row.entries]
     if missing:
-        names = _names(row.id for row in missing)
-        found.append(f"No accuracy on test or val was measured for {names}: strop evaluate {_paths(missing[:1])}")
+        who = names([row.id for row in missing])
+        found.append(f"No accuracy on test or val was measured for {who}: strop evaluate {paths(missing[:1])}")
     measured = [row for row in rows if row.measured]
     untested = [row for row in measured if not _is_tested(row)]
     if untested and len(untested) < len(measured):
-        tested = _names(row.id for row in measured if _is_tested(row))
-        commands = "; ".join(f"strop evaluate {_paths([row])} --split test" for row in untested[:3])
+        tested = names([row.id for row in measured if _is_tested(row)])
+        commands = "; ".join(f"strop evaluate {paths([row])} --split test" for row in untested[:3])
         found.append(f"On the test pictures only {tested} can be shown (--split test). For the rest: {commands}")
     found += _split_up(
         measured,
@@ -55,50 +56,19 @@ def differences(rows: Sequence[Row]) -> list[str]:
         found.append(f"The test set has been looked at {looks} times: what is chosen by it looks better than it is.")
     other = [row for row in measured if not row.is_shipped]
     if other:
-        files = _names(f"{row.id} ({row.measured.get('file', '?')}, not {row.file})" for row in other)
+        files = names([f"{row.id} ({_file(row)})" for row in other])
         found.append(f"The accuracy was measured on another file than the one that ships for {files}.")
     return found
 
 
+def _file(row: Row) -> str:
+    """'model.safetensors, not model.onnx'; where both are called alike, which of the two."""
+    measured = row.measured.get("file", "?")
+    return f"{measured}, not {row.file if measured != row.file else 'the exported one'}"
+
+
 def _is_tested(row: Row) -> bool:
     return any(entry.figures["split"] == "test" for entry in row.entries)
-
-
-def refuse_mixed(rows: Sequence[Row]) -> None:
-    """Rows that were measured on different pictures stand in no ranking.
-
-    Raises:
-        UserError: which rows they are, and what to type.
-    """
-    pools: dict[Hashable, list[Row]] = {}
-    for row in rows:
-        if row.measured:
-            pools.setdefault(pictures(row.measured), []).append(row)
-    if len(pools) < 2:
-        return
-    largest, *others = sorted(pools.values(), key=len, reverse=True)
-    raise UserError(
-        "compare",
-        *(
-            f"{_names(row.id for row in pool)} can't be ranked with {_names(row.id for row in largest)}: measured on "
-            f"{_pool(pool[0])}, not on {_pool(largest[0])}. Leave out, or measure on the same: {_remedy(largest, pool)}"
-            for pool in others
-        ),
-    )
-
-
-def _pool(row: Row) -> str:
-    fingerprint = str(pictures(row.measured)[1]).removeprefix("blake2b:")[:8]
-    return f"{row.measured.get('n', 0):,} {row.measured['split']} pictures ({fingerprint})"
-
-
-def _remedy(largest: Sequence[Row], pool: Sequence[Row]) -> str:
-    """What to type. Validation pictures are each run's own, so where it is about them, all have to go to test."""
-    on_test = largest[0].measured["split"] == "test"
-    data = "" if largest[0].measured.get("data") == pool[0].measured.get("data") else "DATA "
-    rows = pool if on_test else [*largest, *pool]
-    commands = [f"strop evaluate {_paths([row])} {data}--split test" for row in rows[:3]]
-    return "; ".join(commands) + ("; and so on" if len(rows) > 3 else "")
 
 
 def _split_up(rows: Sequence[Row], key: Callable[[Row], Hashable], sentence: str) -> list[str]:
@@ -109,23 +79,23 @@ def _split_up(rows: Sequence[Row], key: Callable[[Row], Hashable], sentence: str
     if len(groups) < 2:
         return []
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return [sentence.format(" against ".join(_names(ids) for _, ids in ordered))]
+    return [sentence.format(" against ".join(names(ids) for _, ids in ordered))]
 
 
 def about_bench(rows: Sequence[Row], bench: Folder | None) -> list[str]:
     """Where the latencies come from, and which rows have none."""
     if bench is None:
-        return ["No bench holds these rows, so there are no latencies: strop bench " + _paths(rows)]
+        return ["No bench holds these rows, so there are no latencies: strop bench " + paths(rows)]
     found = [_origin(rows, bench)]
     missing = [row.id for row in rows if row.latency is None]
     if missing:
         found.append(
-            f"The bench '{bench.record['id']}' does not hold {_names(missing)}; latencies of two benches are not "
-            f"comparable. Time all together: strop bench {_paths(rows)}"
+            f"The bench '{bench.record['id']}' does not hold {names(missing)}; latencies of two benches are not "
+            f"comparable. Time all together: strop bench {paths(rows)}"
         )
     other = [row.id for row in rows if row.latency and row.latency["hash"] != row.hash]
     if other:
-        found.append(f"The latency was measured on another file than the one that ships for {_names(other)}.")
+        found.append(f"The latency was measured on another file than the one that ships for {names(other)}.")
     noise = bench.result.get("noise") or {}
     if noise.get("quiet") is False:
         ratio = noise.get("p95_over_p50")
@@ -213,11 +183,8 @@ def _against(one: float, other: float) -> str:
     return f"{one:.{digits}f} against {other:.{digits}f}"
 
 
-def _paths(rows: Sequence[Row]) -> str:
-    """The folders as a command takes them, from where the user stands."""
-    return " ".join(shlex.quote(os.path.relpath(row.folder)) for row in rows)
-
-
-def _names(ids) -> str:
-    *most, last = list(ids)
-    return f"{', '.join(most)} and {last}" if most else last
+def paths(rows: Sequence[Row]) -> str:
+    """The folders as a command takes them, from where the user stands; of many the first, and three dots."""
+    shown = rows if len(rows) <= PATHS else rows[: PATHS // 2]
+    words = [shlex.quote(os.path.relpath(row.folder)) for row in shown]
+    return " ".join(words + ["..."] * (len(shown) < len(rows)))

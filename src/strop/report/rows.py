@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError
 from . import conditions, fronts, measurements, notes
-from .folders import JOINED_VERBS, MODEL_VERBS, Folder, Unusable, look_around, read_folder
+from .folders import JOINED_VERBS, MODEL_VERBS, Folder, Unusable, look_around, read_folder, runs_in
 
 if TYPE_CHECKING:
     from ..measure.paired import Against
@@ -23,6 +23,7 @@ class Row:
 
     `file`, `bytes` and `hash` are those of the file that ships: the exported one where there is one.
     `measured` is an entry of result.json, unchanged, and `is_shipped` says whether it was measured on that file;
+    `unranked` is one on other pictures than the rest of the table, which then has no `measured`.
     `entries` are all measurements that were found, `predictions` the file of that one's predictions. `latency` is a row
     of one bench, or None; `against` the verdict on this row beside a baseline, see `baseline.compare_with`.
     """
@@ -44,6 +45,7 @@ class Row:
     export: str | None = None
     entries: tuple[measurements.Entry, ...] = field(default=(), repr=False)
     measured: dict[str, Any] | None = None
+    unranked: dict[str, Any] | None = None
     is_shipped: bool = True
     predictions: Path | None = None
     against: Against | None = None
@@ -119,13 +121,20 @@ class Collected(NamedTuple):
     notes: list[str]
 
 
-def collect(folders: Sequence[str | os.PathLike], *, split: str | None = None) -> Collected:
+def collect(
+    folders: Sequence[str | os.PathLike],
+    *,
+    split: str | None = None,
+    rank: Callable[[list[Row]], tuple[list[Row], list[str]]] | None = None,
+) -> Collected:
     """Rows of run folders, joined by hash with exports, evaluations and one bench.
 
-    Folders beside the given ones are looked through for measurements; they never add rows.
+    A folder that is no run itself stands for the runs in it. Folders beside the given ones are looked through for
+    measurements; they never add rows.
 
     Args:
         split: test or val; default: the one that most rows were measured on, test where there are two.
+        rank: what to do where accuracies are of different pictures, as `ranking.rank_alike`; default: say it.
     Raises:
         UserError: not one of the folders holds a finished model.
 
@@ -143,15 +152,16 @@ def collect(folders: Sequence[str | os.PathLike], *, split: str | None = None) -
         raise UserError("compare", *reasons)
     rows = _name_apart(rows)
     rows = _add_accuracy(rows, [f for f in joined if f.verb == "evaluate"], split)
+    rows, about_rank = rank(rows) if rank else (rows, [])
     rows, about_bench = _add_latency(rows, [f for f in joined if f.verb == "bench"])
     found = notes.differences(rows) + conditions.differences(rows)
     legend = [fronts.LEGEND] if fronts.fronts(rows) else []
-    return Collected(rows, skipped + found + about_bench + notes.findings(rows) + legend)
+    return Collected(rows, skipped + about_rank + found + about_bench + notes.findings(rows) + legend)
 
 
 def _read_given(folders: Sequence[str | os.PathLike]) -> tuple[list[Folder], list[str]]:
     given, skipped = [], []
-    for path in dict.fromkeys(Path(folder).resolve() for folder in folders):
+    for path in dict.fromkeys(path.resolve() for folder in folders for path in runs_in(Path(folder))):
         try:
             folder = read_folder(path)
         except Unusable as reason:
