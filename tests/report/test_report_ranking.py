@@ -31,8 +31,11 @@ def test_a_row_on_other_pictures_is_left_out_of_the_ranking(model):
     assert [(row.id, row.accuracy) for row in rows] == [("a", 0.8), ("c", None), ("b", 0.9)]
     assert [len(front.points) for front in fronts(rows)] == [2]
     assert said[0].startswith("Ranked are the 2 rows that were measured on the same 500 test pictures (p). Left out, ")
-    assert "theirs: c (98.0 % of 500 test pictures (q)). To rank all: strop evaluate " in said[0]
-    assert said[0].endswith("/c --split test") and not any(note.startswith("Not measured on the test") for note in said)
+    assert said[0].endswith("theirs: c (98.0 % of 500 test pictures (q)).")
+    assert said[0].replace("%", r"\%") in formats.latex(rows, said), "a reader of the printed table has to know"
+    assert re.fullmatch(r"To rank all: strop evaluate \S+/c --split test", said[1]) and not any(
+        note.startswith("Not measured on the test") for note in said
+    )
     record = json.loads(formats.json(rows, said))["rows"][1]
     assert record["accuracy"] is None
     assert record["unranked"]["accuracy"] == 0.98 and record["unranked"]["pictures"] == "blake2b:q"
@@ -67,7 +70,7 @@ def test_where_no_two_share_pictures_nothing_is_ranked(model):
 def test_other_data_have_to_be_named(model):
     """Evaluating a run again would measure it on its own data; equal pictures under other data are equal."""
     paths = [model("a", "p"), model("b", "p"), model("c", "q", data="blake2b:other")]
-    assert strop.compare(*paths).notes[0].endswith("/c DATA --split test")
+    assert strop.compare(*paths).notes[1].endswith("/c DATA --split test")
     same = [model(f"n{i}", "p", data=f"blake2b:{i}") for i in range(2)]
     assert all(row.measured for row in strop.compare(*same).rows)
 

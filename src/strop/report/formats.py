@@ -141,6 +141,9 @@ LATEX = {
 }
 
 
+FIRST_AFTER_LATIN = 0x250
+
+
 def latex(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> str:
     """The table with booktabs: titles above units, notes below it; notes that name a command are comments."""
     columns, notes = _for_a_page(rows, notes, columns)
@@ -149,7 +152,7 @@ def latex(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Colu
         lines.append([_tex(column.unit) for column in columns])
     body = zip(*([_tex_cell(cell, column) for cell in column.cells] for column in columns), strict=True)
     said, asides = [[n for n in notes if ("strop " in n) == is_aside] for is_aside in (False, True)]
-    return "\n".join(
+    text = "\n".join(
         [
             r"% needs \usepackage{booktabs,graphicx}; a table wider than the line is made narrower",
             r"\begin{table}",
@@ -167,6 +170,10 @@ def latex(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Colu
             *(f"% {' '.join(note.split())}" for note in asides),
             "",
         ]
+    )
+    is_latin = all(ord(letter) < FIRST_AFTER_LATIN for letter in text)
+    return (
+        text if is_latin else "% letters outside Latin: compile with xelatex or lualatex and a font for them\n" + text
     )
 
 

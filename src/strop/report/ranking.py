@@ -39,16 +39,17 @@ def rank_alike(rows: Sequence[Row], baseline: str | None = None) -> tuple[list[R
     if len(ranked) < 2:
         raise UserError("compare", _refusal(ranked, others, baseline))
     out = {row.id: replace(row, measured=None, predictions=None, unranked=row.measured) for row in others}
-    return [out.get(row.id, row) for row in rows], [_left_out(ranked, others)]
+    return [out.get(row.id, row) for row in rows], _left_out(ranked, others)
 
 
-def _left_out(ranked: Sequence[Row], others: Sequence[Row]) -> str:
+def _left_out(ranked: Sequence[Row], others: Sequence[Row]) -> list[str]:
+    """What is ranked and what is not, and, apart from that, what to type."""
     told = [f"{row.id} ({percent(row.accuracy, decimals_for(row.figure('n')))} % of {_pool(row)})" for row in others]
-    return (
+    return [
         f"Ranked are the {len(ranked)} rows that were measured on the same {_pool(ranked[0])}. Left out, because "
-        f"accuracies on other pictures can't be set beside theirs: {names(told)}. "
-        f"To rank all: {'; '.join(_remedy(ranked, others))}"
-    )
+        f"accuracies on other pictures can't be set beside theirs: {names(told)}.",
+        f"To rank all: {'; '.join(_remedy(ranked, others))}",
+    ]
 
 
 def _refusal(ranked: Sequence[Row], others: Sequence[Row], baseline: str | None) -> str:
