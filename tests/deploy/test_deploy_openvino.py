@@ -4,14 +4,16 @@ import numpy as np
 import onnx
 import pytest
 
+from strop.deploy.onnx import merge_preprocessing
 from strop.deploy.openvino import OpenvinoModel
 from strop.deploy.runtime import OnnxModel
+from strop.deploy.settings import Settings
 from strop.errors import UserError
 from strop.quantize.layers import find_layers
 from strop.quantize.ranges import observe, read_ranges
 from strop.quantize.static import prepare, quantize
 
-pytest.importorskip("openvino", reason="openvino is not installed")
+openvino = pytest.importorskip("openvino", reason="openvino is not installed")
 
 
 def pictures(n, seed=0):
@@ -34,6 +36,28 @@ def test_one_file_serves_both_runtimes(exported, tmp_path, bits):
         expected = ours(pictures(n, seed=1))
         error = np.linalg.norm(theirs(pictures(n, seed=1)) - expected) / np.linalg.norm(expected)
         assert error < (1e-5 if bits == 32 else 0.02)
+
+
+@pytest.fixture(scope="module")
+def merged(exported, tmp_path_factory):
+    """An exported file of cnn3 in RGB at 32 px."""
+    path = tmp_path_factory.mktemp("merged") / "model.onnx"
+    settings = Settings(input_size=32, channels=3, mean=[0.3, 0.4, 0.5], std=[0.2, 0.3, 0.4])
+    merge_preprocessing(exported("cnn3", 3)[1], path, settings, [f"class {n}" for n in range(10)])
+    return path
+
+
+@pytest.mark.parametrize(
+    "sides", [[(32, 32)], [(20, 27), (32, 32)], [(50, 40), (32, 32), (33, 32)], [(32, 40), (7, 9)]]
+)
+def test_compiled_once_for_every_shape_the_first_answers_are_right(merged, sides):
+    """As a user compiles the file. Each call may be the first to need so much memory, which moves what is in it."""
+    ours = OnnxModel(merged, threads=1)
+    theirs = openvino.Core().compile_model(str(merged), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for batch in (1, 4, 2, 16):
+        for height, width in sides:
+            images = np.random.default_rng(batch).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+            assert np.abs(theirs(images)[0] - ours(images)).max() < 1e-3
 
 
 def test_what_is_no_model_is_refused(exported, tmp_path):

@@ -12,6 +12,8 @@ PREFIX = "strop_"
 SCALE, SHIFT, TEMPERATURE = (PREFIX + name for name in ("scale", "shift", "temperature"))
 
 # Integers up to the last division: weights are exact, and rows of them sum to 1.
+# The If gives its shape besides, for a Reshape that changes nothing. OpenVINO (2026.4.1) learns shapes as it goes,
+# and gives the memory of what an If wrote to layers behind it before it is read; that of such a Reshape it keeps.
 BEFORE = """
 before (uint8[batch, height, width, 3] images) => (float[batch, {channels}, {size}, {size}] normalised) {{
     sides = Shape <start = 1, end = 3> (images)
@@ -26,11 +28,12 @@ before (uint8[batch, height, width, 3] images) => (float[batch, {channels}, {siz
     {pixels}
     size = Constant <value_ints = [{size}]> ()
     fits = Equal (side, size)
-    scaled = If (fits) <
-        then_branch = as_it_is () => (float[batch, {channels}, {size}, {size}] same) {{
+    chosen, form = If (fits) <
+        then_branch = as_it_is () => (float[batch, {channels}, {size}, {size}] same, int64[4] form_same) {{
             same = Identity (pixels)
+            form_same = Constant <value_ints = [-1, {channels}, {size}, {size}]> ()
         }},
-        else_branch = resize () => (float[batch, {channels}, {size}, {size}] rounded) {{
+        else_branch = resize () => (float[batch, {channels}, {size}, {size}] rounded, int64[4] form_rounded) {{
             zero = Constant <value_int = 0> ()
             one = Constant <value_int = 1> ()
             count = Squeeze (side)
@@ -77,8 +80,10 @@ before (uint8[batch, height, width, 3] images) => (float[batch, {channels}, {siz
             up = Where (halves, little, nothing)
             nudged = Add (narrower, up)
             rounded = Round (nudged)
+            form_rounded = Constant <value_ints = [-1, {channels}, {size}, {size}]> ()
         }}
     >
+    scaled = Reshape (chosen, form)
     product = Mul (scaled, scale)
     normalised = Add (product, shift)
 }}
