@@ -14,6 +14,7 @@ from strop.data.geometry import fit_square
 from strop.deploy.card import write_card
 from strop.deploy.classify import to_channels_last
 from strop.deploy.evidence import Evidence, lineage, write_evidence
+from strop.deploy.files import list_files
 from strop.deploy.onnx import merge_preprocessing
 from strop.deploy.runtime import OnnxModel
 from strop.deploy.settings import Settings
@@ -45,6 +46,7 @@ def deployed(exported, tmp_path, request):
     }  # fmt: skip
     for write in (write_card, write_evidence):
         write(run, result, settings, {"n": 990, "same_class": 988, "largest_difference": 0.01}, "animals")
+    list_files(run)
     return run.folder, result, channels
 
 
@@ -67,6 +69,8 @@ def test_the_evidence_is_bound_to_the_bytes(deployed):
     assert evidence["parents"]["parent"]["id"] == "student" and evidence["versions"]["strop"]
     assert evidence["machine"]["processor"] and evidence["resizing"]["same_class"] == 988
     assert Evidence.model_validate(evidence).accuracy.n == 990
+    assert evidence["files"]["model.onnx"] == {"bytes": len(data), "sha256": evidence["sha256"]}
+    assert "predict.mjs" in evidence["files"] and not {"evidence.json", "run.json"} & evidence["files"].keys()
 
 
 def test_the_lineage_is_in_the_evidence(deployed):

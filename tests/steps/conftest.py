@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +90,26 @@ def trained(tmp_path_factory, shapes) -> Path:
         outcome = run_command(folder, *words)
         assert outcome.code == 0, outcome.err
     return folder
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A copy of the exported folder that may be tampered with, alone in its folder."""
+    return shutil.copytree(trained / "runs" / "small-export", tmp_path / "alone" / "copy")
+
+
+@pytest.fixture
+def verify(strop_in, tmp_path):
+    """Verify a folder: (exit code, verdict, {check: (holds, said)})."""
+
+    def run(folder, *words):
+        outcome = strop_in(tmp_path, "verify", folder, "--json", *words)
+        if outcome.code == 2:
+            return outcome
+        found = json.loads(outcome.out)
+        return outcome.code, found["verdict"], {c["name"]: (c["holds"], c["said"]) for c in found["checks"]}
+
+    return run
 
 
 class Pipeline(NamedTuple):

@@ -14,26 +14,6 @@ from strop.runs import file_hash
 from strop.steps.verify import _on_this_machine
 
 
-@pytest.fixture
-def copied(trained, tmp_path):
-    """A copy of the exported folder that may be tampered with."""
-    return shutil.copytree(trained / "runs" / "small-export", tmp_path / "copy")
-
-
-@pytest.fixture
-def verify(strop_in, tmp_path):
-    """Verify a folder: (exit code, verdict, {check: (holds, said)})."""
-
-    def run(folder, *words):
-        outcome = strop_in(tmp_path, "verify", folder, "--json", *words)
-        if outcome.code == 2:
-            return outcome
-        found = json.loads(outcome.out)
-        return outcome.code, found["verdict"], {c["name"]: (c["holds"], c["said"]) for c in found["checks"]}
-
-    return run
-
-
 def edit(path, change):
     """Put the JSON of a file through `change`, which returns the new value or changes it in place."""
     value = json.loads(path.read_text(encoding="utf-8"))
@@ -42,9 +22,13 @@ def edit(path, change):
 
 
 def sign_again(folder):
-    """What a careful forger does: hash and size in the evidence are those of the changed file."""
-    about = {"sha256": file_hash(folder / "model.onnx").removeprefix("sha256:")}
-    edit(folder / "evidence.json", lambda e: e | about | {"bytes": (folder / "model.onnx").stat().st_size})
+    """What a careful forger does: hashes and sizes in the evidence are those of the changed files."""
+    evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
+    for name, about in evidence["files"].items():
+        if (folder / name).is_file():
+            about["sha256"] = file_hash(folder / name).removeprefix("sha256:")
+            about["bytes"] = (folder / name).stat().st_size
+    (folder / "evidence.json").write_text(json.dumps(evidence | evidence["files"]["model.onnx"]))
 
 
 def change_graph(folder, name, value):
@@ -61,10 +45,10 @@ def swap(names):
 
 
 def test_an_export_is_verified(verify, copied):
-    """As it was written, and copied elsewhere: all four checks, the accuracy measured again."""
+    """As it was written, and copied elsewhere: all checks, the accuracy measured again."""
     code, verdict, checks = verify(copied)
     assert (code, verdict) == (0, "verified")
-    assert list(checks) == ["file", "classes", "preprocessing", "accuracy"]
+    assert list(checks) == ["file", "classes", "preprocessing", "files", "figures", "origin", "accuracy"]
     accuracy = json.loads((copied / "evidence.json").read_text())["accuracy"]["accuracy"]
     assert checks["accuracy"][1] == f"{100 * accuracy:.2f} % ({round(60 * accuracy)} of 60 test)"
 
@@ -72,7 +56,7 @@ def test_an_export_is_verified(verify, copied):
 def test_it_says_so_in_80_columns(strop_in, copied, tmp_path):
     """A line a check, the verdict last, and what differs on its line."""
     *lines, last = strop_in(tmp_path, "verify", copied).out.splitlines()
-    assert last == "verified" and len(lines) == 4
+    assert last == "verified" and len(lines) == 7
     edit(copied / "classes.json", swap)
     outcome = strop_in(tmp_path, "verify", copied)
     assert outcome.code == 3 and outcome.err == ""
@@ -165,7 +149,10 @@ def test_other_weights(verify, copied):
 
 def test_an_embellished_accuracy(verify, copied):
     """A figure that the file does not reach; as many points may be granted as one asks for."""
-    edit(copied / "evidence.json", lambda evidence: evidence["accuracy"].update(macro_recall=0.5))
+    for file in ("evidence.json", "result.json"):  # macro recall does not stand in the card
+        about = (lambda e: e["accuracy"]) if file == "evidence.json" else (lambda r: r["measured"][0])
+        edit(copied / file, lambda value, about=about: about(value).update(macro_recall=0.5))
+    sign_again(copied)
     code, _, checks = verify(copied)
     assert code == 3 and "the evidence says 50.00 %" in checks["accuracy"][1]
     assert verify(copied, "--tolerance", 60)[:2] == (0, "verified")
@@ -174,6 +161,7 @@ def test_an_embellished_accuracy(verify, copied):
 def test_without_the_pictures(verify, copied, trained, shapes):
     """`hashes only`, never `verified`, with exit 0; with --data, where they are now, it is verified."""
     edit(copied / "data.json", lambda about: about.update(location="/nowhere/shapes"))
+    sign_again(copied)
     code, verdict, checks = verify(copied)
     assert (code, verdict) == (0, "hashes only") and "accuracy" not in checks
     assert verify(copied, "--data", shapes)[:2] == (0, "verified")
@@ -192,10 +180,11 @@ def test_the_bare_folder_is_enough(verify, copied):
 
 def test_no_network_is_asked(verify, copied):
     """A set that would have to be fetched is not, whatever data.json says."""
-    edit(copied / "data.json", lambda about: about.update(location="hf:some/set", source="hf"))
-    assert verify(copied)[:2] == (0, "hashes only")
-    edit(copied / "data.json", lambda about: about.update(location=None, source="cifar10"))
-    assert verify(copied)[:2] == (0, "hashes only")
+    for location, source in (("hf:some/set", "hf"), (None, "cifar10")):
+        edit(copied / "data.json", lambda about, place=location, name=source: about.update(location=place, source=name))
+        edit(copied / "evidence.json", lambda evidence, name=source: evidence.update(source=name))
+        sign_again(copied)
+        assert verify(copied)[:2] == (0, "hashes only")
 
 
 def test_other_pictures(verify, copied, shapes, tmp_path):
@@ -225,7 +214,7 @@ def test_evidence_names_no_other_file(verify, copied, name):
     assert outcome.code == 2 and "file: " in outcome.err
 
 
-@pytest.mark.parametrize("file", ["evidence.json", "classes.json", "model.onnx"])
+@pytest.mark.parametrize("file", ["evidence.json", "classes.json", "model.onnx", "README.md", "predict.py"])
 def test_links_out_of_the_folder(verify, copied, tmp_path, file):
     """Refused, so that nothing outside is read or told about."""
     (copied / file).rename(tmp_path / "outside")

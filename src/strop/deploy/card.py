@@ -11,7 +11,8 @@ from ..runs import Run, file_hash
 from ..writing import write_whole
 from .settings import Settings
 
-CARD = """# {name}, exported by strop
+CARD = "README.md"
+TEXT = """# {name}, exported by strop
 
 `model.onnx` says which of {count} classes a picture shows: {classes}.
 
@@ -23,14 +24,14 @@ CARD = """# {name}, exported by strop
 | multiply-accumulates | {macs:,} |
 | file | `model.onnx`, {bytes:,} bytes, `{hash}` |
 | trained on | {source}, {pictures}, `{data}` |
-| accuracy | {accuracy:.2f} % on {n} {split} pictures ({low:.2f} to {high:.2f}, {method}) |
-| macro F1 | {f1:.2f} % |
-| calibration | NLL {loss}, ECE {ece}, temperature {temperature:g}{fitted} |
-| latency | {p50:.3f} ms a picture (p50; p95 {p95:.3f}), 1 thread, {processor} |
-| resizing | {same} of {resized} pictures get the class that they get when strop scales them itself |
+| accuracy | {figures[accuracy]} |
+| macro F1 | {figures[macro F1]} |
+| calibration | {figures[calibration]} |
+| latency | {figures[latency]}, 1 thread, {processor} |
+| resizing | {figures[resizing]} |
 
-These figures were measured on this very file; `evidence.json` holds them with the hashes of the file, its parents and
-the data. `strop verify` on this folder measures again and says whether all of it still holds.
+These figures were measured on this very file; `evidence.json` holds them with the hashes of all files of this folder,
+of the data and the parents. `strop verify` on this folder measures again and says whether all of it still holds.
 
 ## Call it
 
@@ -67,7 +68,7 @@ def write_card(run: Run, result: dict, settings: Settings, resizing: dict, sourc
     scores, model, latency = result["measured"][0], result["model"], result["latency"]["latency_ms"]
     low, high = scores["accuracy_interval"]
     counts = [sum(run.data["counts"]["train"].values())] if (run.folder / "data.json").is_file() else []
-    card = CARD.format(
+    card = TEXT.format(
         name=run.record["parents"]["parent"]["id"],
         model=model["name"],
         size=settings.input_size,
@@ -83,29 +84,32 @@ def write_card(run: Run, result: dict, settings: Settings, resizing: dict, sourc
         pictures=f"{counts[0]:,} pictures" if counts else "its pictures",
         data=scores["data"],
         n=f"{scores['n']:,}",
-        split=scores["split"],
-        accuracy=100 * scores["accuracy"],
-        low=100 * low,
-        high=100 * high,
         width=100 * max(high - scores["accuracy"], scores["accuracy"] - low),
-        method=scores["interval_method"],
-        f1=100 * scores["macro_f1"],
-        loss=_digits(scores.get("loss")),
-        ece=_digits(scores.get("ece")),
-        temperature=settings.temperature,
-        fitted="" if settings.temperature != 1 else " (not fitted)",
-        p50=latency["p50"],
-        p95=latency["p95"],
+        figures=figures(scores, latency, resizing, settings.temperature),
         processor=run.record["machine"]["processor"],
-        same=f"{resizing['same_class']:,}",
-        resized=f"{resizing['n']:,}",
         alpha=settings.alpha,
     )
-    write_whole(run.folder / "README.md", card.encode())
+    write_whole(run.folder / CARD, card.encode())
     below = parse_colour(settings.alpha)
     write_client(run, "client.py.txt", "predict.py", r"\bBELOW\b", str(below))
     write_client(run, "predict.mjs", "predict.mjs", r"\[255, 255, 255\]", json.dumps(below))
     write_client(run, "package.json", "package.json")
+
+
+def figures(scores: dict, latency_ms: dict, resizing: dict, temperature: float) -> dict[str, str]:
+    """The rows of the card's table that were measured, by their names; `verify` reads them again."""
+    low, high = scores["accuracy_interval"]
+    interval = f"{100 * low:.2f} to {100 * high:.2f}, {scores['interval_method']}"
+    loss, ece = (_digits(scores.get(name)) for name in ("loss", "ece"))
+    fitted = "" if temperature != 1 else " (not fitted)"
+    return {
+        "accuracy": f"{100 * scores['accuracy']:.2f} % on {scores['n']:,} {scores['split']} pictures ({interval})",
+        "macro F1": f"{100 * scores['macro_f1']:.2f} %",
+        "calibration": f"NLL {loss}, ECE {ece}, temperature {temperature:g}{fitted}",
+        "latency": f"{latency_ms['p50']:.3f} ms a picture (p50; p95 {latency_ms['p95']:.3f})",
+        "resizing": f"{resizing['same_class']:,} of {resizing['n']:,} pictures get the class that they get when strop "
+        "scales them itself",
+    }
 
 
 def write_client(run: Run, source: str, target: str, pattern: str = "(?!)", value: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,7 +16,9 @@ from .settings import Settings
 MODEL, CLASSES, EVIDENCE = "model.onnx", "classes.json", "evidence.json"
 LARGEST_JSON = 50_000_000
 LARGEST_MODEL = 2**31  # what protobuf can hold
-COUNTED = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+FILE_NAME = r"^[A-Za-z][\w.-]{0,99}$"
+SHA256 = "^[0-9a-f]{64}$"
+COUNTED, SUMMED = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "top5"), ("loss", "brier", "ece")
 SCORES = (
     *("split", "pictures", "n", "accuracy", "accuracy_interval", "interval_method"),
     *("macro_precision", "macro_recall", "macro_f1", "top5", "top5_interval"),
@@ -24,17 +26,73 @@ SCORES = (
 )
 
 
-class Scores(BaseModel):
-    """The part of `accuracy` that verify holds a new measurement against; the rest is for people."""
+Share = Annotated[float, Field(ge=0, le=1, strict=False)]
+Number = Annotated[float, Field(strict=False)]
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+class Scores(BaseModel):
+    """`accuracy`: what verify holds a new measurement against, and (as extra fields) the rest."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
     split: str = Field(pattern="^(train|val|test)$")
     n: int = Field(ge=1)
-    accuracy: float = Field(ge=0, le=1, strict=False)
-    macro_precision: float = Field(ge=0, le=1, strict=False)
-    macro_recall: float = Field(ge=0, le=1, strict=False)
-    macro_f1: float = Field(ge=0, le=1, strict=False)
+    accuracy: Share
+    accuracy_interval: tuple[Share, Share] = Field(strict=False)
+    interval_method: str = Field(max_length=100)
+    macro_precision: Share
+    macro_recall: Share
+    macro_f1: Share
+    top5: Share | None = None
+    loss: Number | None = None
+    brier: Number | None = None
+    ece: Number | None = None
+
+
+class Listed(BaseModel):
+    """A file that export wrote."""
+
+    model_config = ConfigDict(strict=True)
+
+    bytes: int = Field(ge=0, le=LARGEST_MODEL)
+    sha256: str = Field(pattern=SHA256)
+
+
+class Ancestor(BaseModel):
+    """A run that the file came from, with the hash of its model file and model.json."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    id: str = Field(max_length=255)
+    hash: str = Field(max_length=200)
+    started: str | None = None
+    changed: bool = False
+
+
+class Milliseconds(BaseModel):
+    """A median and a tail."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+
+    p50: Number
+    p95: Number
+
+
+class Latency(BaseModel):
+    """`latency_ms`, and (as extra fields) what was timed, and how."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+
+    latency_ms: Milliseconds
+
+
+class Resizing(BaseModel):
+    """How many pictures get the class that they get when strop scales them itself."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+
+    n: int
+    same_class: int
 
 
 class Evidence(BaseModel):
@@ -45,16 +103,22 @@ class Evidence(BaseModel):
     format: int = Field(ge=1, le=1)
     file: str = Field(pattern=r"^model\.onnx$")
     bytes: int = Field(ge=1, le=LARGEST_MODEL)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sha256: str = Field(pattern=SHA256)
+    files: dict[Annotated[str, Field(pattern=FILE_NAME)], Listed] = Field(max_length=1000)
     classes: list[str] = Field(min_length=1)
     preprocess: Settings
     accuracy: Scores
+    resizing: Resizing
+    latency: Latency
     data: str = Field(max_length=200)
+    source: str = Field(max_length=10_000)
+    parents: dict[str, Ancestor] = Field(max_length=100)
+    lineage: list[Ancestor] = Field(max_length=10_000)
     versions: dict[str, str] = {}
 
 
 def write_evidence(run: Run, result: dict, settings: Settings, resizing: dict, source: str) -> None:
-    """Write classes.json, then evidence.json."""
+    """Write classes.json, then evidence.json; `files.list_files` completes it."""
     scores, record = result["measured"][0], run.record
     write_json(run.folder / CLASSES, scores["classes"])
     write_json(
@@ -106,8 +170,11 @@ def read_evidence(folder: Path) -> Evidence:
     path = folder / EVIDENCE
     if not path.is_file():
         raise UserError(str(folder), f"holds no {EVIDENCE}. Give a folder that strop export wrote.")
+    found = read_limited_json(path)
+    if isinstance(found, dict) and "files" not in found and "sha256" in found:
+        raise UserError(str(path), "lists no files; an earlier strop wrote it. Export the run again.")
     try:
-        return Evidence.model_validate(read_limited_json(path))
+        return Evidence.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "it"

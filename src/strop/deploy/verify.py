@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from .evidence import CLASSES, COUNTED, LARGEST_MODEL, MODEL, Evidence, open_inside, read_limited_json
+from .evidence import CLASSES, COUNTED, LARGEST_MODEL, MODEL, SUMMED, Evidence, open_inside, read_limited_json
 from .settings import METADATA, About, Settings, read_about
 
 CLOSE = 1e-6  # relative, float32 against the numbers in the evidence
+SAME_SUM = 1e-3  # of figures that are sums of logarithms or squares, whose last digits differ between machines
 
 
 class Check(NamedTuple):
@@ -44,6 +45,8 @@ def check_file(folder: Path, evidence: Evidence) -> tuple[Check, bytes]:
 
 def check_classes(folder: Path, evidence: Evidence, about: About | None) -> Check:
     """Names and order in classes.json, in the file itself and in model.json, where there is one."""
+    if not (folder / CLASSES).exists():
+        return Check("classes", False, f"{CLASSES} is not there")
     places: dict[str, Any] = {CLASSES: read_limited_json(folder / CLASSES)}
     if about is not None:
         places[MODEL] = about.classes
@@ -137,17 +140,27 @@ def _shown(value: Any) -> str:
 
 
 def check_scores(scores: dict[str, Any], evidence: Evidence, tolerance: float) -> Check:
-    """The counts measured now against those in the evidence.
+    """The figures measured now against those in the evidence.
 
     Args:
-        tolerance: points of percent that accuracy and the macro averages may differ by; 0 for none.
+        tolerance: points of percent that accuracy, the macro averages and top-5 may differ by; 0 for none.
     """
     then, right = evidence.accuracy, round(scores["accuracy"] * scores["n"])
     shown = f"{100 * scores['accuracy']:.2f} % ({right:,} of {scores['n']:,} {then.split})"
-    for name in COUNTED:
-        before, now = getattr(then, name), scores[name]
-        if scores["n"] != then.n or abs(now - before) > tolerance / 100 + 1e-9:
-            return Check(
-                "accuracy", False, f"{name} is {100 * now:.2f} %, the evidence says {100 * before:.2f} %; now {shown}"
-            )
+    if scores["n"] != then.n:
+        return Check("accuracy", False, f"{scores['n']:,} pictures are there, the evidence says {then.n:,}; {shown}")
+    for name in (*COUNTED, *SUMMED):
+        before, now = getattr(then, name), scores.get(name)
+        if before is None:
+            continue
+        granted = tolerance / 100 + 1e-9 if name in COUNTED else max(SAME_SUM * max(1, abs(before)), tolerance / 100)
+        if now is None or abs(now - before) > granted:
+            said = [_figure(name, value) for value in (now, before)]
+            return Check("accuracy", False, f"{name} is {said[0]}, the evidence says {said[1]}; now {shown}")
     return Check("accuracy", True, shown)
+
+
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "not measured"
+    return f"{100 * value:.2f} %" if name in COUNTED else f"{value:.4f}"

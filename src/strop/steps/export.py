@@ -84,6 +84,7 @@ class Export(Step):
         from .. import artifact
         from ..deploy.card import write_card
         from ..deploy.evidence import write_evidence
+        from ..deploy.files import list_files
         from ..deploy.onnx import export_float, merge_preprocessing
         from ..deploy.runtime import OnnxModel
         from .looks import count_look
@@ -111,7 +112,15 @@ class Export(Step):
         }
         write_card(run, result, settings, whole.resizing, data.source.name)
         write_evidence(run, result, settings, whole.resizing, data.source.name)
+        list_files(run)
         return result
+
+    def present(self, run: Run) -> None:
+        """Draw, then list what is in the folder now: the record is complete, and nothing is written after this."""
+        from ..deploy.files import list_files
+
+        super().present(run)
+        list_files(run)
 
     def _read_settings(self, parent: Run) -> tuple[Any, list[str]]:
         """What the file will do to pictures, and its classes."""

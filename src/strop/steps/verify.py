@@ -25,7 +25,7 @@ class Verification(NamedTuple):
 
 
 class Verify(Strict):
-    """Hold an export against its evidence: the file, the class order, the preprocessing, and its accuracy again.
+    """Hold an export against its evidence: its files, class order, preprocessing and figures, and its accuracy again.
 
     Exits with 3 and the reason where something differs. Writes nothing. The accuracy is measured on the pictures that
     it was measured on before; without them it says "hashes only".
@@ -43,7 +43,9 @@ class Verify(Strict):
     )
 
     def execute(self) -> Verification:
+        from ..deploy.claims import check_figures, check_origin
         from ..deploy.evidence import read_evidence
+        from ..deploy.files import check_files
         from ..deploy.verify import check_classes, check_file, check_preprocessing, check_scores, read_graph
 
         folder = Path(self.export)
@@ -53,6 +55,7 @@ class Verify(Strict):
         checks = [file, check_classes(folder, evidence, about)]
         if raw:
             checks.append(check_preprocessing(folder, evidence, model, about))
+        checks += [check_files(folder, evidence), check_figures(folder, evidence), check_origin(folder, evidence)]
         if not all(check.holds for check in checks):
             return Verification(self.export, "differs", checks)
         data, why_not = self._open_data(folder)
