@@ -14,3 +14,4 @@ def own_places(tmp_path_factory, monkeypatch):
     """Tests remember nothing in the user's cache, and look for nothing in the user's data."""
     monkeypatch.setenv("STROP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("STROP_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
+    monkeypatch.delenv("COLUMNS", raising=False)  # messages are whole lines, wherever the tests run

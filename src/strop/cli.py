@@ -29,7 +29,7 @@ from .errors import (
 from .flags import DryRunFlag, JsonFlag, SmokeFlag, make_command, read_step, split_unknown
 from .launch import first_speaks, rank, who
 from .planning import print_plan, shrink
-from .printing import print_result
+from .printing import print_result, wrapped
 from .steps import VERBS
 from .train.signals import terminating_like_ctrl_c
 
@@ -51,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         with terminating_like_ctrl_c():
             return _dispatch(words)
     except StropError as error:
-        print(who() + (str(error) if isinstance(error, Interrupted) else f"error: {error}"), file=sys.stderr)
+        said = str(error) if isinstance(error, Interrupted) else f"error: {error}"
+        print(wrapped(who() + said, sys.stderr), file=sys.stderr)
         return error.code
     except KeyboardInterrupt as stopped:
         print(who() + "interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -89,6 +90,9 @@ def _start_log(*, to_stderr: bool) -> None:
 
 class _Lines(logging.StreamHandler):
     """The log on the screen; where nobody reads it any more (`strop train ... | head`), the work goes on unseen."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return wrapped(super().format(record), self.stream)
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], BrokenPipeError):

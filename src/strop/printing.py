@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 import sys
-from textwrap import fill, indent
+from textwrap import fill, indent, wrap
 from typing import Any
 
-from .errors import AUDIT_ERRORS, DONE, GATE_NOT_HELD
+from .errors import AUDIT_ERRORS, DONE, FAILED, GATE_NOT_HELD
 
+MOST_SHOWN = 20
 log = logging.getLogger("strop")
 
 
@@ -20,7 +23,7 @@ def print_result(verb: str, made: Any, *, as_json: bool, format: str | None = No
         format: "csv" or "json" for predictions in that form; of other steps it is not read.
     """
     if verb == "predict" and format == "csv" and not as_json:
-        return _print_csv(made) or DONE
+        return _print_csv(made)
     as_json = as_json or (verb == "predict" and format == "json")
     printers = {
         "bench": _print_bench,
@@ -30,6 +33,29 @@ def print_result(verb: str, made: Any, *, as_json: bool, format: str | None = No
         "verify": _print_verification,
     }
     return printers.get(verb, _print_run)(made, as_json=as_json) or DONE
+
+
+def wrapped(text: str, stream: Any) -> str:
+    """Each line broken between words where the terminal ends, further parts set in; whole where nothing shows it.
+
+    So a file or a pipe has one line for one message, to be searched.
+    """
+    width = columns_of(stream)
+    if width is None:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        inset = " " * (len(line) - len(line.lstrip()) + 2)
+        parts = wrap(line, max(width, 40), subsequent_indent=inset, break_on_hyphens=False, break_long_words=False)
+        lines += parts if len(line) > width else [line]
+    return "\n".join(lines)
+
+
+def columns_of(stream: Any) -> int | None:
+    """Columns of the terminal that a stream is shown on, or $COLUMNS; None where there is neither."""
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return int(os.environ["COLUMNS"]) or None
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def show(*drawn: Any) -> None:
@@ -95,33 +121,77 @@ def _print_bench(run: Any, *, as_json: bool) -> None:
         show("", title, table([], [], columns))
 
 
-def _print_predictions(rows: list[dict], *, as_json: bool) -> None:
+def _print_predictions(rows: list[dict], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"predictions": rows}, ensure_ascii=False))
-        return
-    width = max(len(row["class"]) for row in rows)
-    for row in rows:
-        truth = "" if "truth" not in row else "  right" if row["truth"] == row["class"] else f"  wrong: {row['truth']}"
-        print(f"{row['class']:<{width}}  {100 * row['probability']:5.1f} %  {row['path']}{truth}")
-        for named in row.get("top", [])[1:]:
-            print(f"  {named['class']:<{width}}  {100 * named['probability']:5.1f} %")
-    known = [row for row in rows if "truth" in row]
-    if known:
-        right = sum(row["truth"] == row["class"] for row in known)
-        print(f"{right} of {len(known)} right")
+    else:
+        print("\n".join(prediction_lines(rows, columns_of(sys.stdout) or 80)))
+    return _tell_unread(rows)
 
 
-def _print_csv(rows: list[dict]) -> None:
+def prediction_lines(rows: list[dict], width: int) -> list[str]:
+    """A line a picture and one for each further class, none wider than `width`: of long paths the end is shown."""
+    from rich.cells import cell_len, set_cell_size
+
+    answered = [row for row in rows if "error" not in row]
+    named = [each["class"] for row in answered for each in row.get("top", [row])]
+    column = min(max(map(cell_len, named)), width // 3)
+    truths = ["" if "truth" not in row else "right" if _is_right(row) else f"wrong: {row['truth']}" for row in answered]
+    told = min(max(map(cell_len, truths)), width // 3)
+    room = width - column - len("  100.0 %  ") - (told and told + 2)
+    paths = [fit(row["path"], room, keep_end=True) for row in answered]
+    reach = max(map(cell_len, paths))
+    lines = []
+    for row, path, truth in zip(answered, paths, truths, strict=True):
+        chosen = f"{set_cell_size(fit(row['class'], column), column)}  {100 * row['probability']:5.1f} %"
+        lines.append(f"{chosen}  {set_cell_size(path, reach)}  {fit(truth, told)}".rstrip())
+        for each in row.get("top", [])[1:]:
+            lines.append(f"  {set_cell_size(fit(each['class'], column), column)}  {100 * each['probability']:5.1f} %")
+    known = [row for row in answered if "truth" in row]
+    return lines + ([f"{sum(map(_is_right, known))} of {len(known)} right"] if known else [])
+
+
+def fit(text: str, width: int, *, keep_end: bool = False) -> str:
+    """Text without control characters, in at most so many columns; of a longer one an end is left."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    if cell_len(text) <= width:
+        return text
+    if not keep_end:
+        return set_cell_size(text, width - 1).rstrip() + "…"
+    return "…" + set_cell_size(text[::-1], width - 1)[::-1].lstrip()
+
+
+def _is_right(row: dict) -> bool:
+    return row["truth"] == row["class"]
+
+
+def _tell_unread(rows: list[dict]) -> int:
+    """Name on stderr what has no answer, and say so with the exit code too."""
+    unread = [row for row in rows if "error" in row]
+    if not unread:
+        return DONE
+    some = f"{len(unread)} of {len(rows):,} pictures can't be read and have no answer:"
+    named = [f"{row['path']}: {row['error']}" for row in unread[:MOST_SHOWN]]
+    more = [f"... and {len(unread) - MOST_SHOWN:,} more"] if len(unread) > MOST_SHOWN else []
+    print(wrapped("\n  ".join([f"error: {some}", *named, *more]), sys.stderr), file=sys.stderr)
+    return FAILED
+
+
+def _print_csv(rows: list[dict]) -> int:
     """A line a picture; further classes in columns of their own, class_2 and so on."""
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    places = range(2, len(rows[0].get("top", [0])) + 1)
+    places = range(2, max(len(row.get("top", [0])) for row in rows) + 1)
     further = [f"{column}_{place}" for place in places for column in ("class", "probability")]
-    writer.writerow(["path", "class", "probability", *further, "truth"])
+    writer.writerow(["path", "class", "probability", *further, "truth", "error"])
     for row in rows:
-        more = [value for named in row.get("top", [])[1:] for value in named.values()]
-        writer.writerow([row["path"], row["class"], row["probability"], *more, row.get("truth", "")])
+        more = [value for named in row.get("top", [])[1:] for value in named.values()] or [""] * len(further)
+        said = [row.get(name, "") for name in ("class", "probability")]
+        writer.writerow([row["path"], *said, *more, row.get("truth", ""), row.get("error", "")])
+    return _tell_unread(rows)
 
 
 def _print_audit(audited: Any, *, as_json: bool) -> int:

@@ -271,3 +271,16 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(capfd):
             lines.emit(logging.makeLogRecord({"msg": f"epoch {number}"}))
         print("what is printed afterwards", file=stream)
     assert capfd.readouterr() == ("", "")
+
+
+def test_messages_fit_the_terminal_and_nothing_else(strop, monkeypatch, here):
+    """No line is wider than the terminal and no word is lost; without one each problem has one line, to be searched."""
+    words = ("train", "nowhere", "--modle", "resnet18", "--epochs", "ten", "--device", "gpu", "--augment", "nonesuch")
+    _, _, whole = strop(*words)
+    assert max(map(len, whole.splitlines())) > 100
+    monkeypatch.setenv("COLUMNS", "70")
+    _, _, narrow = strop(*words)
+    assert max(map(len, narrow.splitlines())) <= 70
+    assert narrow.split() == whole.split()
+    problems = [line for line in narrow.splitlines() if not line.startswith("    ")]
+    assert len(problems) == len(whole.splitlines()), "what goes on is set in"

@@ -1,5 +1,7 @@
 """Predictions of a run and of its export: what is said, what is drawn, what is refused."""
 
+import csv
+import io
 import json
 import shutil
 
@@ -7,6 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 from PIL import Image
+from rich.cells import cell_len
+
+from strop.printing import prediction_lines
 
 
 @pytest.fixture
@@ -125,13 +130,71 @@ def test_predict_overwrites_no_grid(predict, shapes, tmp_path):
     assert (tmp_path / "grid.png").read_bytes() == b"mine"
 
 
-def test_predict_names_the_broken_file(predict, shapes, tmp_path):
-    """A cut-off picture among whole ones ends in its name, not in a traceback."""
-    whole = (shapes / "test" / "rows" / "000.png").read_bytes()
-    (tmp_path / "a.png").write_bytes(whole)
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+def test_predict_goes_on_past_broken_files(predict, shapes, tmp_path):
+    """The others are answered as if it were not there; it is named, in place, and the exit code is 1 in each form."""
+    folder = tmp_path / "disc"
+    shutil.copytree(shapes / "test" / "disc", folder)
+    alone = json.loads(predict(folder, "--json").out)["predictions"]
+    whole = (folder / "000.png").read_bytes()
+    (folder / "0005.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.jpg").write_text("no picture")
+    outcomes = [predict(folder, *words) for words in (("--json",), ("--format", "csv"), ())]
+    for outcome in outcomes:
+        assert outcome.code == 1 and outcome.err.startswith("error: 2 of 17 pictures can't be read")
+        assert "0005.png: can't be decoded" in outcome.err and "notes.jpg: can't be decoded (it is text)" in outcome.err
+    rows = json.loads(outcomes[0].out)["predictions"]
+    assert [row for row in rows if "error" not in row] == alone
+    assert [i for i, row in enumerate(rows) if "error" in row] == [1, 16]
+    lines = list(csv.DictReader(io.StringIO(outcomes[1].out)))
+    assert [line["error"] for line in lines] == [row.get("error", "") for row in rows]
+    assert (lines[1]["class"], lines[1]["truth"]) == ("", "disc")
+    assert predict(folder, "--grid", tmp_path / "grid.png").code == 1 and (tmp_path / "grid.png").is_file()
+
+
+def test_predict_refuses_what_has_no_picture_at_all(predict, tmp_path):
+    """Then nothing was run: exit 2, with all names."""
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_text("no picture")
     outcome = predict(tmp_path)
-    assert outcome.code == 2 and "cut.png: can't be decoded" in outcome.err
+    assert (outcome.code, outcome.out) == (2, "") and outcome.err.count("can't be decoded (it is text)") == 2
+
+
+def test_predict_truth_from_the_nearest_class_folder(predict, shapes, tmp_path):
+    """As training reads class/anything/x.png; of folders above the one that was named only that one itself counts."""
+    lies = tmp_path / "rows" / "all" / "disc" / "2024" / "may"
+    lies.mkdir(parents=True)
+    shutil.copy(shapes / "test" / "disc" / "000.png", lies / "x.png")
+
+    def truth(word):
+        return json.loads(predict(word, "--json").out)["predictions"][0].get("truth")
+
+    assert [truth(place) for place in (tmp_path, tmp_path / "rows", lies.parents[1])] == 3 * ["disc"]
+    assert truth(lies.parents[0]) is None and truth(lies / "x.png") is None
+    assert truth(tmp_path / "rows" / "**" / "x.png") == "disc"
+    (lies / "x.png").rename(tmp_path / "rows" / "all" / "x.png")
+    assert truth(tmp_path) == "rows" and truth(tmp_path / "rows" / "all") is None
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_predicted_lines_fit(width):
+    """Columns as terminals count them (a Chinese letter takes two); the end of a path stays."""
+    paths = ["a.png", "photos/" + 90 * "long" + "/007.png", "照片/" + 40 * "鸟" + "七.png"]
+    rows = [
+        {
+            "path": path,
+            "class": name,
+            "probability": 0.5,
+            "truth": "bird",
+            "top": [{"class": name, "probability": 0.5}] * 2,
+        }
+        for path in paths
+        for name in ("bird", "a class with a long name, as some collections have them")
+    ]
+    lines = prediction_lines(rows, width)
+    assert max(map(cell_len, lines)) == width
+    assert len(lines) == 2 * len(rows) + 1 and lines[-1] == "3 of 6 right"
+    assert "/007.png" in lines[4] and lines[4].startswith("bird ") and lines[4].endswith("right")
+    assert "七.png" in lines[8] and "wrong: bird" in lines[2]
 
 
 def test_predict_empty_folder(predict, tmp_path):

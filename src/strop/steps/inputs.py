@@ -22,11 +22,16 @@ BLOCK = 1 << 16
 
 
 class Input(NamedTuple):
-    """One encoded picture: what it is called, and how to open it; `file` is its path, if it is one on this machine."""
+    """One encoded picture: what it is called, and how to open it.
+
+    Attributes:
+        folders: the names of the folders that it lies in, the nearest first, up to the one that was searched (of a
+            relative path: the working folder); none for what is no file of this machine.
+    """
 
     name: str
     open: Callable[[], BinaryIO]
-    file: Path | None = None
+    folders: tuple[str, ...] = ()
 
 
 def find_inputs(words: list[str]) -> list[Input]:
@@ -57,6 +62,7 @@ def _find_files(word: str, problems: list[str]) -> Iterator[Input]:
     except (OSError, ValueError):  # a name that is too long, or has a NUL
         there = is_folder = False
     if not there and glob.has_magic(word):
+        searched = _fixed_part(path)
         inside = [match for each in sorted(glob.glob(word, recursive=True)) for match in _pictures_of(Path(each))]
         if not inside:
             problems.append(f"{word}: no picture has such a name.")
@@ -64,10 +70,22 @@ def _find_files(word: str, problems: list[str]) -> Iterator[Input]:
         problems.append(f"{word[:200]}: no such file or folder.")
         return
     else:
+        searched = path if is_folder else path.parent if path.is_absolute() else Path()
         inside = _search(path) if is_folder else [path]
         if not inside:
             problems.append(f"{path}: no pictures in this folder ({', '.join(sorted(EXTENSIONS))}).")
-    yield from (Input(str(file), lambda file=file: _open(file), file) for file in inside)
+    yield from (Input(str(file), lambda file=file: _open(file), _folders(file, searched)) for file in inside)
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder that a pattern is searched in: what stands before its first * or ?."""
+    return next(above for above in pattern.parents if not glob.has_magic(str(above)))
+
+
+def _folders(file: Path, searched: Path) -> tuple[str, ...]:
+    top = searched.absolute()
+    below = file.absolute().parent.relative_to(top)
+    return (*reversed(below.parts), top.name)
 
 
 def _pictures_of(path: Path) -> list[Path]:

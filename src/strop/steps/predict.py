@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from ..config import RunReference, Strict
 from ..errors import UserError
 from ..runs import check_new_file
+
+if TYPE_CHECKING:
+    from .inputs import Input
+    from .predictor import Predictor
+
+MOST_SHOWN = 20
 
 
 class Predict(Strict):
@@ -35,13 +41,15 @@ class Predict(Strict):
     grid: str | None = Field(None, description="PNG to draw the pictures in, with truth where the folder tells it")
 
     def execute(self) -> list[dict[str, Any]]:
-        """Predictions in the order of the pictures: path, class, probability, and truth where it is known.
+        """A row for each picture, in their order: path, class, probability, and truth where it is known.
 
-        Truth is the name of the picture's folder, where that is one of the classes. With `top` above 1 each has `top`:
-        classes and probabilities, most probable first.
+        Truth is the nearest folder above the picture that is called like a class, up to the folder that was searched.
+        With `top` above 1 each has `top`: classes and probabilities, most probable first. A picture that can't be read
+        has `error` instead of an answer.
+
+        Raises:
+            UserError: none of the pictures can be read.
         """
-        from ..data.geometry import fit_square
-        from ..data.picture import decode_pixels
         from .inputs import find_inputs
         from .predictor import open_predictor
 
@@ -50,22 +58,42 @@ class Predict(Strict):
         inputs = find_inputs(self.paths)
         model = open_predictor(self.parent)
         rows: list[dict[str, Any]] = []
-        squares = []
+        squares: list[Any] = []
         for start in range(0, len(inputs), self.batch_size):
-            some = inputs[start : start + self.batch_size]
-            pictures = []
-            for one in some:
-                with one.open() as file:
-                    pictures.append(decode_pixels(file, one.name, model.settings.alpha))
-            answers = model.classify(pictures).tolist()
-            rows += [_row(one, answer, model.classes, self.top) for one, answer in zip(some, answers, strict=True)]
-            if self.grid is not None:
-                size, channels = model.settings.input_size, model.settings.channels
-                squares += [fit_square(picture, size, channels) for picture in pictures]
+            rows += self._answer(inputs[start : start + self.batch_size], model, squares)
+        answered = [row for row in rows if "error" not in row]
+        if not answered and len(rows) == 1:
+            raise UserError(rows[0]["path"], rows[0]["error"])
+        if not answered:
+            raise UserError("predict", *(f"{row['path']}: {row['error']}" for row in rows[:MOST_SHOWN]))
         if self.grid is not None:
             from ..report.charts import prediction_grid
 
-            prediction_grid(squares, rows, Path(self.grid))
+            prediction_grid(squares, answered, Path(self.grid))
+        return rows
+
+    def _answer(self, some: list[Input], model: Predictor, squares: list[Any]) -> list[dict[str, Any]]:
+        """Rows of pictures that are decoded together; with a grid their squares are kept too."""
+        from ..data.geometry import fit_square
+        from ..data.picture import decode_pixels
+
+        rows, pictures = [], []
+        for one in some:
+            try:
+                with one.open() as file:
+                    pictures.append(decode_pixels(file, one.name, model.settings.alpha))
+            except UserError as error:
+                rows.append({"path": one.name, "error": " ".join(error.problems)})
+            else:
+                rows.append({"path": one.name})
+        answers = iter(model.classify(pictures).tolist() if pictures else ())
+        for row, one in zip(rows, some, strict=True):
+            if "error" not in row:
+                row |= _name(next(answers), model.classes, self.top)
+            row |= _truth(one, model.classes)
+        if self.grid is not None:
+            size, channels = model.settings.input_size, model.settings.channels
+            squares += [fit_square(picture, size, channels) for picture in pictures]
         return rows
 
 
@@ -76,11 +104,13 @@ def _check_grid(path: Path) -> None:
     check_new_file("grid", path)
 
 
-def _row(one: Any, probabilities: list[float], classes: tuple[str, ...], top: int) -> dict[str, Any]:
+def _name(probabilities: list[float], classes: tuple[str, ...], top: int) -> dict[str, Any]:
     order = sorted(range(len(classes)), key=probabilities.__getitem__, reverse=True)[:top]
     named = [{"class": classes[i], "probability": round(probabilities[i], 6)} for i in order]
-    row = {"path": one.name, **named[0]} | ({"top": named} if top > 1 else {})
-    if one.file is None:
-        return row
-    folder = unicodedata.normalize("NFC", one.file.absolute().parent.name)  # as class names are
-    return row | ({"truth": folder} if folder in classes else {})
+    return named[0] | ({"top": named} if top > 1 else {})
+
+
+def _truth(one: Input, classes: tuple[str, ...]) -> dict[str, str]:
+    folders = (unicodedata.normalize("NFC", folder) for folder in one.folders)  # as class names are
+    nearest = next((folder for folder in folders if folder in classes), None)
+    return {} if nearest is None else {"truth": nearest}
