@@ -127,3 +127,13 @@ def test_front_holds_exactly_what_nothing_beats():
         return any(c <= point[0] and g >= point[1] and (c, g) != point for c, g in points)
 
     assert sorted(pareto(points)) == [i for i, point in enumerate(points) if not is_beaten(point)]
+
+
+def test_hundreds_of_notes_are_counted_in_a_terminal(folders):
+    """The first ones, how many more, and the last, which explains the fronts; Markdown has each."""
+    rows, _ = collect([folders.model("a"), folders.model("b")])
+    notes = [f"note {number}" for number in range(100)]
+    said = [line.strip() for line in draw(rows, notes).splitlines() if line.startswith("*")]
+    first = [f"* note {number}" for number in range(15)]
+    assert said == [*first, "* 84 more notes like these: --format json and markdown have all.", "* note 99"]
+    assert all(f"\n* note {number}" in formats.markdown(rows, notes) for number in range(100))

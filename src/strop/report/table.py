@@ -17,6 +17,8 @@ ONE_TABLE = 140
 """From this width on, model and measurements stand in one table."""
 SHORTEST = 12
 """Texts are folded to no less than this."""
+NOTES = 16
+"""Of more notes than this the first and the last, which explains the fronts, are shown."""
 
 
 def table(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> Layout:
@@ -44,7 +46,7 @@ class Layout:
             if number:
                 yield Text()
             yield draw(columns, options.max_width)
-        for number, text in enumerate(self.notes):
+        for number, text in enumerate(_fewer(self.notes)):
             yield note(text, first=number == 0)
 
     def _tables(self, width: int) -> list[list[Column]]:
@@ -73,6 +75,14 @@ def _narrowest(columns: Sequence[Column]) -> int:
     """How far the table can be squeezed without breaking a number."""
     widths = [_column_width(c) if c.is_number else min(SHORTEST, _column_width(c)) for c in columns]
     return sum(widths) + len(widths) - 1
+
+
+def _fewer(notes: Sequence[str]) -> list[str]:
+    """Of hundreds of runs each may have something to say; the formats for machines have all of it."""
+    if len(notes) <= NOTES:
+        return list(notes)
+    left = f"{len(notes) - NOTES} more notes like these: --format json and markdown have all."
+    return [*notes[: NOTES - 1], left, notes[-1]]
 
 
 def note(text: str, *, first: bool):
