@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from . import fronts as pareto
 from .models import Model, read_models
 from .notes import findings
+from .room import Inside, furnish, without
 from .sections.commands import commands
 from .sections.confusion import PICTURE
 from .sections.data import data
-from .sections.details import details
+from .sections.details import PARTS, details
 from .sections.fronts import fronts
 from .sections.lineage import lineage
 from .sections.looks import looks
@@ -49,8 +50,10 @@ def write_page(rows: Sequence[Row], notes: Sequence[str], path: Path, *, title: 
     script = f'"use strict";\n(() => {{\n{"".join(_read(f"assets/{name}") for name in SCRIPTS)}}})();\n'
     library = re.sub(r"(?m)^//# sourceMappingURL=.*$", "", _read("vendor/chart.umd.js"))
     models = read_models(rows)
-    figures = embedded(models)
     judged, failed = judge(rows), findings(rows)
+    insides = furnish(models, [_embed(model) for model in models], PARTS, judged.pick)
+    figures = embedded(models, insides)
+    whole = not any(inside.undrawn for inside in insides)
     parts = {
         "policy": _policy([script, library], style),
         "title": escape(title),
@@ -59,12 +62,13 @@ def write_page(rows: Sequence[Row], notes: Sequence[str], path: Path, *, title: 
         "table": table(rows, judged.pick),
         "notes": note_list([note for note in notes if note not in failed]),
         "fronts": fronts(figures["fronts"], [row.id for row in rows]),
-        "details": details(models, judged.pick),
+        "details": details(models, insides, judged.pick),
         "lineage": lineage(rows),
         "data": data(models),
         "looks": looks(rows),
         "machine": machine(rows),
         "commands": commands(rows),
+        "figures": "Every figure is" if whole else "The figures of all parts that are shown are",
         "json": _safe_json(figures),
         "library": library,
         "script": script,
@@ -105,9 +109,10 @@ def _safe_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def embedded(models: Sequence[Model]) -> dict[str, Any]:
+def embedded(models: Sequence[Model], insides: Sequence[Inside]) -> dict[str, Any]:
     """What the page's script draws, and what a reader can check: the figures of the JSON files, unchanged."""
-    return {"rows": [_embed(model) for model in models], "fronts": _fronts([model.row for model in models])}
+    rows = [without(_embed(model), inside.undrawn) for model, inside in zip(models, insides, strict=True)]
+    return {"rows": rows, "fronts": _fronts([model.row for model in models])}
 
 
 def _embed(model: Model) -> dict[str, Any]:

@@ -16,18 +16,24 @@ SHOWN = 20
 """Of more classes than this the worst are shown; the others are folded away."""
 
 
-def classes(model: Model) -> str:
+def classes(model: Model, *, has_all: bool = True) -> str:
+    """All of them, or only the worst."""
     figures = model.row.measured or {}
     found = figures.get("per_class")
     if not found:
         return ""
+    ranked = sorted(found, key=lambda one: one["f1"])
+    title = f"<h3>Each class: the {min(SHOWN, len(found))} worst of {len(found)} by F1</h3>"
+    if not has_all:
+        return title + _table(ranked[:SHOWN], "The worst classes")
     lines = folded("As lines for scripts", f'<pre tabindex="0">{escape(class_lines(figures))}</pre>')
     if len(found) <= SHOWN:
         return f"<h3>Each class</h3>{_table(found, 'Each class')}{lines}"
-    worst = sorted(found, key=lambda one: one["f1"])
+    rest = _table(ranked[SHOWN:], "The other classes")
     return (
-        f"<h3>Each class: the {SHOWN} worst of {len(found)} by F1</h3>{_table(worst[:SHOWN], 'The worst classes')}"
-        + folded(f"The other {len(found) - SHOWN}, worst first", _table(worst[SHOWN:], "The other classes"))
+        title
+        + _table(ranked[:SHOWN], "The worst classes")
+        + folded(f"The other {len(found) - SHOWN}, worst first", rest)
         + lines
     )
 

@@ -19,18 +19,19 @@ PICTURE = 400
 PAIRS = 20
 
 
-def confusion(model: Model) -> str:
+def confusion(model: Model, *, has_counts: bool = True) -> str:
+    """Without counts what is left are the largest confusions in words."""
     figures = model.row.measured or {}
     counts, classes = figures.get("confusion"), figures.get("classes")
     if not counts or not classes or len(counts) != len(classes):
         return ""
     pairs = _pairs(counts, classes)
     said = listed(pairs) if pairs else "<p>No class was taken for another.</p>"
-    if len(classes) <= CELLS:
+    if has_counts and len(classes) <= CELLS:
         title = "<h3>Confusion matrix: rows are the true classes, columns the predicted ones</h3>"
         return title + _matrix(counts, classes) + folded(f"The {len(pairs)} largest confusions in words", said)
     title = f"<h3>The largest confusions of {len(classes)} classes</h3>"
-    if len(classes) > PICTURE:
+    if not has_counts or len(classes) > PICTURE:
         return title + said + f"<p>All {len(classes):,} x {len(classes):,} counts are in result.json.</p>"
     says = f"Confusion matrix of {len(classes)} classes; its largest entries off the diagonal are listed above."
     marks = f'data-matrix="{model.number}"'

@@ -23,21 +23,21 @@ _TITLES = {
 }
 
 
-def explained(model: Model) -> str:
+def explained(model: Model, *, has_pictures: bool = True) -> str:
+    """Without pictures what is left are the words."""
     found = ((folder, one) for folder, result in model.evaluations if (one := result.get("explained")))
-    return "".join(_one(folder, about) for folder, about in found if isinstance(about, dict))
+    return "".join(_one(folder, about, has_pictures) for folder, about in found if isinstance(about, dict))
 
 
-def _one(folder: Path, about: Mapping[str, Any]) -> str:
+def _one(folder: Path, about: Mapping[str, Any], has_pictures: bool) -> str:
     errors, doubts = about.get("errors") or [], about.get("doubts") or []
     alts = {
         "errors.png": "; ".join(_error(one) for one in errors[:SHOWN]),
         "doubts.png": "; ".join(_doubt(one) for one in doubts[:SHOWN]),
         "cam.png": _cam(about.get("cam")),
     }
-    pictures = "".join(
-        _picture(folder / name, _TITLES[name], alts[name]) for name in about.get("files") or [] if name in _TITLES
-    )
+    shown = [name for name in about.get("files") or [] if name in _TITLES] if has_pictures else []
+    pictures = "".join(_picture(folder / name, _TITLES[name], alts[name]) for name in shown)
     text = f"<h3>Errors on {escape(str(about.get('split', '?')))} pictures</h3>{pictures}"
     if errors:
         text += folded("The worst errors in words", listed(_error(one) for one in errors[:SHOWN]))
