@@ -115,6 +115,24 @@ def test_states_and_what_they_leave_to_do(strop, here):
     assert [step["state"] for step in changed["steps"]] == ["", "", ""], "another rate is another step"
 
 
+def test_controls_are_in_the_time(here):
+    """By hand, the rates being steady: the parent for the 2 epochs of the fine-tuning, the pruned shape for 3 + 2."""
+    (here / "r.yaml").write_text(
+        "data: {source: fashion-mini, validation: 10%}\nsteps:\n"
+        "  - train: {id: a, model: cnn2, epochs: 3, batch_size: 128}\n"
+        "  - prune: {id: b, parent: a, params: 50%, epochs: 2, batch_size: 128, distill: none}\n"
+    )
+    plan, held = (
+        make_plan(Recipe.load("r.yaml", changes=changes), here / "runs") for changes in ({}, {"b.controls": "true"})
+    )
+    [a, b], [_, against] = plan["steps"], held["steps"]
+    assert b["controls"] is None and against["controls"] == pytest.approx(a["seconds"] * 2 / 3 + b["seconds"] * 5 / 2)
+    assert against["seconds"] == pytest.approx(b["seconds"] + against["controls"])
+    assert held["seconds"] == pytest.approx(plan["seconds"] + against["controls"])
+    share = 100 * against["controls"] / held["seconds"]
+    assert f"Controls (b) are {share:.0f} % of the time." in held["notes"]
+
+
 def test_work_is_forward_once_and_backward_twice():
     """By hand: 10 pictures, 2 updates; the optimizer reads weight, gradient and momentum and writes two of them."""
     counts = count(Network("cnn3", (), 10, 1, 28))

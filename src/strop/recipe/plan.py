@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StropError, UserError
 from ..runs import Run, read_json
-from ..steps.options import TrainingOptions
+from ..steps.controls import epochs_before
 from ..steps.train import Train
-from .seen import Seen, look_ahead, seen_by, share_out
+from .costs import Known, bench_seconds, control_cost, cost, epochs_of, precision_of, trains
+from .seen import look_ahead, seen_by, share_out
 
 if TYPE_CHECKING:
     from . import Recipe
-    from .counts import Counts, Network
-
-BASE_BYTES = 400_000_000  # Python with torch and its libraries
-EXPORT_SECONDS, BENCH_CALLS = 5.0, 50
-CALIBRATORS = 4  # passes over validation pictures that quantize makes
-STATES = {"sgd": 1, "adam": 2, "adamw": 2}
+    from .counts import Network
 
 
 @dataclass
 class Planned:
-    """One step of the plan; a figure that can't be known before is None, and `why` says what is in the way."""
+    """One step of the plan; a figure that can't be known before is None, and `why` says what is in the way.
+
+    `controls` are the seconds of the trainings that the step is held against; `seconds` has them in it.
+    """
 
     id: str
     verb: str
@@ -37,27 +35,13 @@ class Planned:
     macs: int | None = None
     at_most: bool = False
     seconds: float | None = None
+    controls: float | None = None
     bytes: int | None = None
     why: str | None = None
 
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
         return dataclasses.asdict(self)
-
-
-@dataclass
-class _Known:
-    """What later steps need to know of an earlier one."""
-
-    seen: Seen
-    counts: Counts
-    network: Network | None = None  # None: pruned, so it can't be built by name
-    at_most: bool = False
-
-
-def trains(step: Any) -> bool:
-    """Whether the step has epochs; quantize has them where it trains while it rounds."""
-    return isinstance(step, TrainingOptions) and step.epochs is not None
 
 
 def make_plan(recipe: Recipe, root: Path) -> dict[str, Any]:
@@ -68,7 +52,7 @@ def make_plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         219044
     """
     made: dict[str, Path] = {}
-    known: dict[str, _Known] = {}
+    known: dict[str, Known] = {}
     rows = []
     for step in recipe.steps:
         row = Planned(step.id or step.verb, step.verb)
@@ -84,7 +68,7 @@ def make_plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         "recipe": recipe.name,
         "root": str(root),
         "steps": [row.describe() for _, row in rows],
-        "seconds": sum(row.seconds or 0.0 for _, row in rows if row.state != "done"),
+        "seconds": _total([row for _, row in rows if row.state != "done"]),
         "profile": profile,
         "notes": _notes([row for _, row in rows], known, profile),
     }
@@ -117,7 +101,7 @@ def _state(step: Any, root: Path, made: dict[str, Path]) -> str:
     return {"complete": "done", "unfinished": "begun"}.get(state, "")
 
 
-def _reckon(step: Any, row: Planned, known: dict[str, _Known]) -> _Known:
+def _reckon(step: Any, row: Planned, known: dict[str, Known]) -> Known:
     """What the step's model will be, written into the row too."""
     if row.verb == "bench":
         raise UserError("bench", "holds no model.")
@@ -127,12 +111,15 @@ def _reckon(step: Any, row: Planned, known: dict[str, _Known]) -> _Known:
         after = _trained(step, before)
     else:
         after = _pruned(step, before) if row.verb == "prune" else before
+    if trains(step):
+        earlier = before.epochs if before and not getattr(step, "fresh", False) else 0
+        after = dataclasses.replace(after, epochs=earlier + epochs_of(step), parent=before and before.counts)
     row.parameters, row.macs, row.at_most = after.counts.parameters, after.counts.macs, after.at_most
     row.trainable = after.counts.trainable if trains(step) else None
     return after
 
 
-def _trained(step: Any, before: _Known | None) -> _Known:
+def _trained(step: Any, before: Known | None) -> Known:
     from ..models import default_input_size
     from .counts import Network, count, device_of
 
@@ -149,10 +136,10 @@ def _trained(step: Any, before: _Known | None) -> _Known:
         side = step.data.input_size or before.network.side
         network = dataclasses.replace(before.network, classes=seen.classes, side=side)
     frozen = () if step.phases else tuple(step.freeze)
-    return _Known(seen, count(network, frozen, device_of(step.device)), network)
+    return Known(seen, count(network, frozen, device_of(step.device)), network)
 
 
-def _pruned(step: Any, before: _Known) -> _Known:
+def _pruned(step: Any, before: Known) -> Known:
     whole = before.counts
     if step.params is not None:
         share = min(1.0, step.params.limit(whole.parameters) / whole.parameters)
@@ -163,10 +150,10 @@ def _pruned(step: Any, before: _Known) -> _Known:
     else:
         raise UserError(step.id or "prune", "what remains under this budget is known only when it was pruned.")
     counts = whole.scaled(share)
-    return _Known(before.seen, dataclasses.replace(counts, trainable=counts.parameters), at_most=True)
+    return Known(before.seen, dataclasses.replace(counts, trainable=counts.parameters), at_most=True)
 
 
-def _from_run(folder: str) -> _Known:
+def _from_run(folder: str) -> Known:
     """A run that was there before the recipe."""
     from .. import artifact
     from .counts import count_net
@@ -176,7 +163,8 @@ def _from_run(folder: str) -> _Known:
     model = artifact.load(run)
     builder, shape = about["builder"], model.preprocess.shape
     network = None if about["attributes"] else _network(builder, shape)
-    return _Known(seen_by(run), count_net(model.net, shape, len(model.classes)), network)
+    counts, (epochs, _) = count_net(model.net, shape, len(model.classes)), epochs_before(run)
+    return Known(seen_by(run), counts, network, epochs=epochs)
 
 
 def _network(builder: dict, shape: tuple[int, int, int]) -> Network:
@@ -187,12 +175,12 @@ def _network(builder: dict, shape: tuple[int, int, int]) -> Network:
     return Network(builder["name"], options, builder["options"]["num_classes"], shape[0], shape[1])
 
 
-def _price(rows: list[tuple[Any, Planned]], known: dict[str, _Known]) -> dict[str, Any] | None:
+def _price(rows: list[tuple[Any, Planned]], known: dict[str, Known]) -> dict[str, Any] | None:
     """Seconds and bytes of each step, by the rates of this machine; the profile that they come from."""
     from .counts import device_of
     from .profile import known_profile
 
-    precisions = {_precision(step, known[row.id]) for step, row in rows if row.id in known}
+    precisions = {precision_of(step, known[row.id]) for step, row in rows if row.id in known}
     if not precisions:
         return None
     devices = {device_of(step.device) for step, _ in rows}
@@ -200,63 +188,22 @@ def _price(rows: list[tuple[Any, Planned]], known: dict[str, _Known]) -> dict[st
     for step, row in rows:
         rates = profile["rates"]
         if row.id in known:
-            row.seconds, row.bytes = _cost(step, known[row.id], known, rates)
+            row.seconds, row.bytes = cost(step, known[row.id], known, rates)
+            if getattr(step, "controls", False):
+                row.controls, need = control_cost(step, known[row.id], known, rates)
+                row.seconds, row.bytes = row.seconds + row.controls, max(row.bytes, need)
         elif row.verb == "bench":
-            row.seconds = sum(_bench(known[name].counts, step.rounds, rates) for name in row.parents if name in known)
+            row.seconds = sum(
+                bench_seconds(known[name].counts, step.rounds, rates) for name in row.parents if name in known
+            )
     return profile
 
 
-def _precision(step: Any, about: _Known) -> str:
-    chosen = getattr(step, "precision", "auto")
-    return about.counts.precision if chosen == "auto" else chosen
+def _total(rows: list[Planned]) -> float:
+    return sum(row.seconds or 0.0 for row in rows)
 
 
-def _cost(step: Any, about: _Known, known: dict[str, _Known], rates: dict) -> tuple[float, int]:
-    """Seconds and bytes of one step."""
-    counts, seen = about.counts, about.seen
-    if trains(step):
-        return _training(step, about, known, rates)
-    from .profile import seconds_of
-
-    pictures = {
-        "evaluate": seen.count(getattr(step, "split", None) or "val"),
-        "export": seen.test or seen.val,
-        "quantize": 2 * getattr(step, "images", 0) + CALIBRATORS * seen.val,
-    }.get(step.verb, seen.val)
-    seconds = seconds_of(counts, rates, pictures=pictures, precision="fp32")
-    seconds += EXPORT_SECONDS if step.verb in ("export", "quantize") else 0.0
-    return seconds, BASE_BYTES + counts.weights + 64 * counts.alive
-
-
-def _training(step: Any, about: _Known, known: dict[str, _Known], rates: dict) -> tuple[float, int]:
-    from .counts import fitted
-    from .profile import seconds_of
-
-    counts, seen, precision = about.counts, about.seen, _precision(step, about)
-    batch = 128 if step.batch_size == "auto" else step.batch_size
-    phases = getattr(step, "phases", ())
-    epochs = sum(phase["epochs"] for phase in phases) if phases else step.epochs
-    epochs *= getattr(step, "folds", None) or getattr(step, "rotate", None) or 1
-    epochs *= 2 if step.sam else 1
-    updates = math.ceil(seen.train / batch)
-    seconds = seconds_of(counts, rates, pictures=seen.train, updates=updates, precision=precision)
-    seconds += seconds_of(counts, rates, pictures=seen.val, precision=precision)
-    states = STATES.get(step.optimizer.name, 2)
-    need = fitted(counts, batch=math.ceil(batch / step.accumulate), states=states)
-    names = step.teacher or ([step.parent] if step.verb in ("prune", "quantize") else [])
-    for teacher in [known[name] for name in names if name in known] if step.distill else []:
-        seconds += seconds_of(teacher.counts, rates, pictures=seen.train, precision=precision)
-        need += teacher.counts.weights
-    return epochs * seconds, BASE_BYTES + need
-
-
-def _bench(counts: Counts, rounds: int, rates: dict) -> float:
-    from .profile import seconds_of
-
-    return seconds_of(counts, rates, pictures=rounds + 64 * 20, precision="fp32")
-
-
-def _notes(rows: list[Planned], known: dict[str, _Known], profile: dict[str, Any] | None) -> list[str]:
+def _notes(rows: list[Planned], known: dict[str, Known], profile: dict[str, Any] | None) -> list[str]:
     found = []
     if any(about.seen.published for about in known.values()):
         found.append("Classes and pictures of named sets are counted as published; no picture was opened.")
@@ -272,6 +219,10 @@ def _notes(rows: list[Planned], known: dict[str, _Known], profile: dict[str, Any
             "Memory is weights, gradients, optimizer states, activations in float32 and 0.4 GB for Python and torch; "
             "the pictures come on top."
         )
+    controlled = [row.id for row in rows if row.controls]
+    if controlled:
+        seconds = sum(row.controls for row in rows if row.controls)
+        found.append(f"Controls ({', '.join(controlled)}) are {100 * seconds / _total(rows):.0f} % of the time.")
     if any(row.at_most for row in rows):
         found.append("<: a budget; what is pruned has at most so much.")
     found += [f"{row.id} is not reckoned: {row.why}" for row in rows if row.why and row.verb != "bench"]
