@@ -20,12 +20,19 @@ class Point:
     file: str = "model.onnx"
     export: str | None = None
     hash: str = "sha256:0"
+    verb: str = "train"
 
     def __post_init__(self):
         self.measured = self.measured or {"split": "test", "data": "d", "n": 100}
 
     def figure(self, name):
         return self.measured.get(name)
+
+    def timed(self, *names):
+        """Not beside a float model."""
+
+    def parent(self, role, rows):
+        """Not among the rows."""
 
 
 A = Point("a", 0.90, 2.0, 100)

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from strop.report.columns import build
+from strop.report.front import front_columns
 from strop.report.notes import findings
 from strop.report.rows import collect
 
@@ -16,8 +18,13 @@ def test_teacher_that_is_no_better_is_named(family):
 def test_int8_that_is_not_faster_is_named_with_its_ratio(family):
     """0.67 ms against 0.61 ms of its float parent is 1.1x; the other int8 is faster and goes unmentioned."""
     _, paths = family
-    said = [note for note in collect(paths).notes if "does not pay" in note]
-    assert said == ["int8 does not pay for small-int8: 1.1x the float latency of small."]
+    rows, notes = collect(paths)
+    said = [note for note in notes if "does not pay" in note]
+    assert said == ["int8 does not pay for small-int8 (!): it takes 1.1 times as long as small."]
+    marked = [row.id for row, cell in zip(rows, build("latency", rows).cells, strict=True) if "!" in cell]
+    assert marked == ["small-int8"]
+    words = dict(zip(*(column.cells for column in (front_columns(rows)[i] for i in (0, 4))), strict=True))
+    assert {name for name, word in words.items() if word.endswith("; not faster than float")} == {"small-int8"}
 
 
 @pytest.mark.parametrize(("interval", "is_said"), [([0.95, 0.99], False), ([0.97, 1.0], True), ([1.1, 1.2], True)])
@@ -29,10 +36,12 @@ def test_the_interval_says_whether_int8_is_faster(family, interval, is_said):
     [row] = [row for row in found["bench"] if row["id"] == "small-int8-onnx"]
     row["float_ratio"] = {"to": "small-onnx", "latency": 0.98, "latency_interval": interval}
     bench.write_text(json.dumps(found))
-    said = [note for note in collect(paths).notes if "does not pay" in note]
+    rows, notes = collect(paths)
+    said = [note for note in notes if "does not pay" in note]
+    assert any("!" in cell for cell in build("latency", rows).cells) == is_said
     low, high = interval
     words = f"it takes 0.98 [{low:.2f}, {high:.2f}] times as long as small-onnx"
-    assert said == ([f"int8 does not pay for small-int8: {words}."] if is_said else [])
+    assert said == ([f"int8 does not pay for small-int8 (!): {words}."] if is_said else [])
 
 
 def test_pruning_that_costs_more_than_two_points_is_named(folders):

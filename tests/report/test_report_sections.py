@@ -1,6 +1,7 @@
 """What the page says of one model and of the runs' history; each section is silent where its fields are not there."""
 
 import json
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
@@ -43,6 +44,7 @@ PRUNING = {"budget": "9%", "kind": "params", "before": 1000, "after": 90, "crite
            "controls": {"scratch": {"accuracy": 0.903, "difference": 0.012, "interval": [0.004, 0.02], "p": 0.0004,
                                     "verdict": "better"}}}  # fmt: skip
 QUANTIZATION = {"scheme": "w4", "calibrator": "minmax", "images": 512, "agreement": 0.97, "accuracy_drop": 0.004,
+                "note": HOSTILE, "equalize": False, "bias_correction": True, "max_drop": 0.005,
                 "kept": {"int8": [HOSTILE]},
                 "sensitivity": [{"layer": HOSTILE, "bits": 4, "n": 500, "loss_rise": -0.01, "accuracy_drop": 0.0}],
                 "layers": [{"layer": HOSTILE, "bits": 4, "bytes_before": 400, "bytes_after": 100, "ratio": 4.0}],
@@ -183,6 +185,22 @@ def test_pruning_and_quantization_say_what_each_layer_costs(rich):
     assert "25</td>" in text and "1,000 to 90" in text
     assert "Against trained from scratch (90.3 %) it is better: +1.2 points [+0.4, +2.0], p = 0.000." in text
     assert "kept in int8" in quantization(model) and "-0.010" in quantization(model)
+
+
+def test_what_was_trained_while_rounding_is_not_called_calibrated(rich):
+    """The accuracies in torch, of the file and of the control stand beside each other; what saves no time says so."""
+    model = model_of(rich[1])
+    calibrated = quantization(model)
+    assert "w4, calibrated by minmax" in calibrated and "<dd>biases corrected</dd>" in calibrated
+    assert "0.50 points, so bits differ" in calibrated and f"<p>{escape(HOSTILE)}</p>" in calibrated
+    figures = {
+        name: {"accuracy": 0.8 + number / 100} for number, name in enumerate(("float", "fake_quantized", "file"))
+    }
+    more = {"calibrator": "learned", "epochs": 3, "control": {"accuracy": 0.853}, **figures}
+    trained = quantization(model._replace(result={"quantization": QUANTIZATION | more}))
+    assert "w4, 3 epochs of training with it" in trained and "calibrated" not in trained
+    for term, figure in (("float parent", 80), ("rounding in torch", 81), ("ONNX Runtime", 82), ("as long", 85.3)):
+        assert f"{term}</dt><dd>{figure:.2f} %" in trained
 
 
 def test_corruptions_are_averaged_over_their_strengths(rich):

@@ -62,9 +62,10 @@ def test_int8_that_is_not_surely_faster_is_named():
         row["float_ratio"] = {"to": "rival", "latency": 0.985, "latency_interval": interval}
     said = [note for note in speed.notes(found) if "not faster than float" in note]
     assert said == [
-        "a-small-one-with-a-long-name is not faster than float: it takes 0.98 [0.97, 1.00] times as long as rival.",
-        "twin is not faster than float: it takes 0.98 [1.10, 1.20] times as long as rival.",
+        "a-small-one-with-a-long-name (!) is not faster than float: it takes 0.98 [0.97, 1.00] times as long as rival.",
+        "twin (!) is not faster than float: it takes 0.98 [1.10, 1.20] times as long as rival.",
     ]
+    assert [cell.startswith("! ") for cell in speed.columns(found)[1].cells] == [False, True, True]
 
 
 def test_one_digit():

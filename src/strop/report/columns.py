@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError, suggest
+from .beside_float import does_not_pay, marked
 from .fronts import marks
 from .numbers import DASH, clock, decimals_for, percent, rough, significant, size
 
@@ -160,7 +161,10 @@ def _accuracy(rows: Sequence[Row], decimals: int | None) -> Column:
 
 def _latency(rows: Sequence[Row], decimals: int | None) -> Column:
     values = [row.p50 for row in rows]
-    return Column("latency p50", "ms", _times(rows, values, decimals), values=values, best="low")
+    cells = [
+        marked(cell, does_not_pay(row, rows)) for cell, row in zip(_times(rows, values, decimals), rows, strict=True)
+    ]
+    return Column("latency p50", "ms", cells, values=values, best="low")
 
 
 def _p95(rows: Sequence[Row], decimals: int | None) -> Column:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .beside_float import does_not_pay
 from .notes import same_pictures
 from .numbers import decimals_for, percent, significant
 from .table import Column
@@ -45,14 +46,15 @@ def front_columns(rows: Sequence[Row]) -> list[Column]:
         Column("accuracy", "%", [percent(row.accuracy, digits) for row in timed]),
         Column("latency", "ms", [significant(row.p50) for row in timed]),
         Column("size", "MB", [significant(row.bytes / 1e6) for row in timed]),
-        Column("front", "", [_word(row, beaten) for row in timed], is_number=False),
+        Column("front", "", [_word(row, beaten, rows) for row in timed], is_number=False),
     ]
 
 
-def _word(row: Row, beaten: dict[str, str]) -> str:
+def _word(row: Row, beaten: dict[str, str], rows: Sequence[Row]) -> str:
     if row.accuracy is None or row.p50 is None:
         return "not measured"
-    return f"dominated by {beaten[row.id]}" if row.id in beaten else "on the front"
+    place = f"dominated by {beaten[row.id]}" if row.id in beaten else "on the front"
+    return f"{place}; not faster than float" if does_not_pay(row, rows) else place
 
 
 def front_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -68,6 +70,7 @@ def front_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "accuracy_interval": list(row.interval) if row.interval else None,
             "latency_ms_p50": row.p50,
             "bytes": row.bytes,
+            "float_ratio": row.timed("float_ratio"),
             "dominated_by": beaten.get(row.id),
         }
         for row in rows

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from .beside_float import MARK, does_not_pay
 from .measurements import pictures
-from .numbers import names, percent, times
-from .speed import beside_float
+from .numbers import names, percent
 
 if TYPE_CHECKING:
     from .folders import Folder
@@ -123,7 +123,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         found += _about_teacher(row, row.parent("teacher", rows))
         parent = row.parent("parent", rows)
-        found += _about_speed(row, parent) + _about_loss(row, parent) + _about_controls(row)
+        found += _about_speed(row, rows) + _about_loss(row, parent) + _about_controls(row)
     return found
 
 
@@ -141,15 +141,9 @@ def _about_teacher(row: Row, teacher: Row | None) -> list[str]:
     return [f"Teacher {teacher.id} does not beat its student {row.id} ({pair})."]
 
 
-def _about_speed(row: Row, parent: Row | None) -> list[str]:
-    scheme = row.scheme or "Quantization"
-    if row.timed("float_ratio"):
-        said = beside_float(row.latency)
-        return [f"{scheme} does not pay for {row.id}: {said}."] if said else []
-    if row.verb != "quantize" or parent is None or row.p50 is None or parent.p50 is None or row.p50 < parent.p50:
-        return []
-    ratio = times(row.p50 / parent.p50)
-    return [f"{scheme} does not pay for {row.id}: {ratio}x the float latency of {parent.id}."]
+def _about_speed(row: Row, rows: Sequence[Row]) -> list[str]:
+    said = does_not_pay(row, rows)
+    return [f"{row.scheme or 'Quantization'} does not pay for {row.id} ({MARK}): {said}."] if said else []
 
 
 def _about_loss(row: Row, parent: Row | None) -> list[str]:

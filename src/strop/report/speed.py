@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from .beside_float import MARK, marked, not_faster
 from .columns import Column
 from .numbers import DASH, percent, rough, significant
 
@@ -18,9 +20,10 @@ def columns(result: Mapping[str, Any]) -> list[Column]:
         values = [_at(row, *path) for row in rows]
         return Column(title, unit, [show(None if v is None else v / scale) for v in values], values=values, name=name)
 
+    latency = figures("latency", "latency p50", "ms", "latency_ms", "p50")
     found = [
         Column("name", "", [row["id"] for row in rows], is_number=False, name="name"),
-        figures("latency", "latency p50", "ms", "latency_ms", "p50"),
+        replace(latency, cells=[marked(cell, not_faster(row)) for cell, row in zip(latency.cells, rows, strict=True)]),
         figures("p95", "latency p95", "ms", "latency_ms", "p95"),
         figures("images/s", "images/s", _batch(rows), "images_per_second", "value"),
     ]
@@ -29,7 +32,7 @@ def columns(result: Mapping[str, Any]) -> list[Column]:
     if len({_at(row, "images_per_second", "batch") for row in rows}) > 1:
         found.append(figures("batch", "batch", "", "images_per_second", "batch", show=str))
     if len(rows) > 1:
-        found.append(Column("latency ratio", "[95 %]", [_ratio(row.get("ratio")) for row in rows], name="ratio"))
+        found.append(Column("latency ratio", "[95 %]", [_ratio(row) for row in rows], name="ratio"))
     more = [
         figures("cold-start", "cold start", "ms", "cold_start", "ms"),
         figures("memory", "memory", "MB", "peak_memory_bytes", scale=1e6, show=significant),
@@ -55,19 +58,13 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     alike = [row for row in rows[1:] if _at(row, "ratio") and _holds_one(row["ratio"]["latency_interval"])]
     if alike:
         found.append(f"Not told apart from {_name(rows[0], rows)}: {', '.join(_name(row, rows) for row in alike)}.")
-    found += [f"{_name(row, rows)} is not faster than float: {said}." for row in rows if (said := beside_float(row))]
+    found += [
+        f"{_name(row, rows)} ({MARK}) is not faster than float: {said}." for row in rows if (said := not_faster(row))
+    ]
     threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}" if "threads" in machine else ""
     words = [", ".join(dict.fromkeys(row["runtime"] for row in rows)), threads, str(machine.get("processor", ""))]
     found.append("; ".join(word for word in words if word) + ".")
     return found
-
-
-def beside_float(row: Mapping[str, Any]) -> str | None:
-    """Of a quantized row that is not surely faster than the float model it was made from: how much time it takes."""
-    ratio = row.get("float_ratio")
-    if not ratio or ratio["latency_interval"][1] < 1:
-        return None
-    return f"it takes {_ratio(ratio)} times as long as {ratio['to']}"
 
 
 def profiles(result: Mapping[str, Any]) -> Iterator[tuple[str, list[Column]]]:
@@ -98,7 +95,8 @@ def _batch(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"batch {batches.pop()}" if len(batches) == 1 else "best"
 
 
-def _ratio(ratio: Mapping[str, Any] | None) -> str:
+def _ratio(row: Mapping[str, Any]) -> str:
+    ratio = row.get("ratio")
     if not ratio:
         return DASH
     low, high = ratio["latency_interval"]

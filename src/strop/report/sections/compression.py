@@ -87,16 +87,44 @@ def quantization(model: Model) -> str:
     found = model.result.get("quantization")
     if not isinstance(found, dict):
         return ""
-    pairs = [("scheme", f"{found.get('scheme', '?')}, calibrated by {found.get('calibrator', '?')}")]
-    if isinstance(found.get("images"), int):
-        pairs.append(("calibrated on", f"{found['images']:,} training pictures"))
+    pairs = _trained(found) if "epochs" in found else _calibrated(found)
+    if isinstance(found.get("limit"), int):
+        pairs.append(("budget", f"{found['limit']:,} bytes for the file, so bits differ by layer"))
+    if isinstance(found.get("max_drop"), int | float):
+        pairs.append(("may lose", f"{percent(found['max_drop'], 2)} points, so bits differ by layer where need be"))
     if isinstance(found.get("agreement"), int | float):
         pairs.append(("answers as its parent", f"on {percent(found['agreement'])} % of the validation pictures"))
     if isinstance(found.get("accuracy_drop"), int | float):
         pairs.append(("accuracy lost", f"{percent(found['accuracy_drop'], 2)} points, on validation pictures"))
-    text = f"<h3>Quantization</h3>{facts(pairs)}"
+    note = f"<p>{escape(str(found['note']))}</p>" if found.get("note") else ""
+    text = f"<h3>Quantization</h3>{facts(pairs)}{note}"
     kept = {name: word for word, names in (found.get("kept") or {}).items() for name in names}
     return text + _sensitivity(found.get("sensitivity"), kept) + _stored(found.get("layers"))
+
+
+def _calibrated(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How ranges and biases were found without training."""
+    pairs = [("scheme", f"{found.get('scheme', '?')}, calibrated by {found.get('calibrator', '?')}")]
+    if isinstance(found.get("images"), int):
+        pairs.append(("calibrated on", f"{found['images']:,} training pictures"))
+    titles = {"equalize": "layers equalised", "bias_correction": "biases corrected"}
+    done = [title for name, title in titles.items() if found.get(name) is True]
+    return pairs + ([("before rounding", " and ".join(done))] if done else [])
+
+
+def _trained(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What trained while it rounded: in torch, in the file, and in float for as long."""
+    epochs, accuracy = found["epochs"], lambda name: (found.get(name) or {}).get("accuracy")
+    pairs = [("scheme", f"{found.get('scheme', '?')}, {epochs} epoch{'s' if epochs != 1 else ''} of training with it")]
+    if isinstance(found.get("images"), int):
+        pairs.append(("ranges", f"trained too; they began with those of {found['images']:,} training pictures"))
+    figures = {
+        "float parent": accuracy("float"),
+        "trained network, rounding in torch": accuracy("fake_quantized"),
+        "its file, in ONNX Runtime": accuracy("file"),
+        "control: the float parent, trained as long": accuracy("control"),
+    }
+    return pairs + [(title, f"{percent(value, 2)} %") for title, value in figures.items() if value is not None]
 
 
 def _sensitivity(rows: Any, kept: Mapping[str, str]) -> str:
