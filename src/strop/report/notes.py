@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .beside_float import MARK, does_not_pay
 from .measurements import pictures
-from .numbers import names, percent
+from .numbers import names, percent, times
 
 if TYPE_CHECKING:
     from .folders import Folder
