@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import html
 import json
 import re
 import runpy
@@ -176,6 +177,51 @@ def test_browser_draws_large_matrices_and_reliability(folders, tmp_path):
     (tmp_path / "page.html").write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", printed))
     body = re.search(r"<body[^>]*>", browse((tmp_path / "page.html").as_uri(), tmp_path, "--dump-dom"))[0]
     assert 'data-drawn="yes"' in body and 'data-charts="5"' in body and "data-failed" not in body
+
+
+@needs_chromium
+def test_values_are_reached_with_the_keyboard(folders, tmp_path):
+    """Each chart takes the focus; arrow keys say where they stand: curves by epoch, counts that are not nought."""
+    names = [f"类别 {number}" for number in range(41)]
+    bins = [{"from": 0.0, "to": 1.0, "n": 5, "confidence": 0.75, "accuracy": 0.6}]
+    measured = [
+        folders.measure(0.8, file="model.safetensors", file_hash="sha256:0", classes=names) | {"reliability": bins}
+    ]
+    paths = [folders.model("net", measured=measured, epochs=3), folders.model("other", classes=names, parameters=1000)]
+    page = write(collect(paths, split="test").rows, tmp_path / "page.html")
+    keys = """
+      const open = (one) => !one.closest("details:not([open])");
+      const said = [...document.querySelectorAll("canvas")].filter(open).map((one) => {
+        one.focus();
+        return ["ArrowRight", "ArrowRight", "ArrowLeft", "End", "ArrowUp"].map((key) => {
+          one.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+          return document.querySelector(".heard").textContent;
+        });
+      });
+      document.body.dataset.said = JSON.stringify([said, document.activeElement.tabIndex]);"""
+    open_policy = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    (tmp_path / "page.html").write_text(open_policy.replace("</body>", f"<script>{keys}</script></body>"))
+    dumped = browse((tmp_path / "page.html").as_uri() + "#all", tmp_path, "--dump-dom")
+    said, focused = json.loads(html.unescape(re.search(r'data-said="(.*?)"', dumped)[1]))
+    front, loss, matrix, reliability = said[0], said[1], said[4], said[5]
+    assert focused == 0 and front[0].startswith("other, 87.0") and front[1].startswith("net, 80.0")
+    assert [text.partition(",")[0] for text in loss] == ["epoch 1", "epoch 2", "epoch 1", "epoch 3", "epoch 3"]
+    assert re.fullmatch(r"epoch 1, training: [\d.]+, validation: [\d.]+", loss[0])
+    counts = collect(paths, split="test").rows[0].measured["confusion"]
+    wrong = next(j for j, n in enumerate(counts[0]) if j and n)
+    assert matrix[0] == f"{names[0]} taken for {names[0]}: {counts[0][0]} of 50"
+    assert matrix[1] == f"{names[0]} taken for {names[wrong]}: {counts[0][wrong]} of 50"
+    assert reliability[0] == "as it is: 60.0 % right at 75.0 %, 5 pictures"
+
+
+@needs_chromium
+def test_browser_prints_every_model(family, tmp_path):
+    """The PDF of five models has more than the pages of one, and the console stays quiet."""
+    _, paths = family
+    write(collect(paths).rows, tmp_path / "page.html")
+    browse((tmp_path / "page.html").as_uri(), tmp_path, f"--print-to-pdf={tmp_path / 'page.pdf'}")
+    pages = re.findall(rb"/Type ?/Page\b", (tmp_path / "page.pdf").read_bytes())
+    assert len(pages) >= 4
 
 
 @needs_chromium

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 STYLES = ("page.css", "parts.css", "print.css")
-SCRIPTS = ("start.js", "fronts.js", "curves.js", "matrix.js", "reliability.js", "draw.js")
+SCRIPTS = ("start.js", "fronts.js", "curves.js", "matrix.js", "reliability.js", "keys.js", "draw.js")
 
 
 def write_page(rows: Sequence[Row], notes: Sequence[str], path: Path, *, title: str) -> None:

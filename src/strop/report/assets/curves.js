@@ -28,13 +28,14 @@ function drawCurve(canvas) {
   });
   const look = (label, split, tone, dash) => ({ label, data: line(split), borderColor: colour(tone),
     backgroundColor: colour(tone), borderDash: dash, borderWidth: 2, pointRadius: metrics.length < 3 ? 3 : 0, pointHitRadius: 8 });
+  const alone = metrics.length === 1 ? 1 : 0;  // one epoch is a point in the middle
   return new Chart(canvas, {
     type: "line",
     data: { datasets: [look("training", "train", "orange", [5, 4]), look("validation", "val", "blue", [])] },
     options: {
       interaction: { mode: "index", intersect: false },
       scales: { x: { type: "linear", title: { display: true, text: "epoch" }, ticks: { precision: 0, includeBounds: false },
-        min: metrics[0].epoch, max: metrics[metrics.length - 1].epoch }, y: {} },
+        min: metrics[0].epoch - alone, max: metrics[metrics.length - 1].epoch + alone }, y: {} },
       plugins: { bestEpoch: { epoch },
         legend: { align: "start", labels: { boxWidth: 22, boxHeight: 0, usePointStyle: false } },
         tooltip: { callbacks: { title: (items) => `epoch ${items[0].parsed.x}` } } },

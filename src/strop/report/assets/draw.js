@@ -12,7 +12,11 @@ function draw(canvas) {
 
 function drawVisible() {
   for (const canvas of document.querySelectorAll("canvas")) {
-    if (!canvas.closest("details:not([open])") && !charts.has(canvas)) charts.set(canvas, draw(canvas));
+    if (canvas.closest("details:not([open])") || charts.has(canvas)) continue;
+    const drawn = draw(canvas);
+    drawn.walk ??= walker(drawn);
+    charts.set(canvas, drawn);
+    if (canvas.tabIndex < 0) listen(canvas);
   }
   body.dataset.charts = String(charts.size);
 }

@@ -20,16 +20,35 @@ function drawMatrix(canvas) {
   }));
   const hint = canvas.closest("figure").querySelector("figcaption span");
   const rest = hint.textContent;
+  const says = (i, j) => `${classes[i]} taken for ${classes[j]}: ${confusion[i][j]} of ${totals[i]}`;
   const point = (event) => {
     const box = canvas.getBoundingClientRect();
     const [i, j] = [event.clientY - box.top, event.clientX - box.left].map((at) =>
       Math.min(classes.length - 1, Math.max(0, Math.floor((at / box.width) * classes.length))));
-    hint.textContent = `${classes[i]} taken for ${classes[j]}: ${confusion[i][j]} of ${totals[i]}`;
+    hint.textContent = says(i, j);
   };
   const leave = () => { hint.textContent = rest; };
   const listeners = new AbortController();
   canvas.addEventListener("pointermove", point, listeners);
   canvas.addEventListener("pointerdown", point, listeners);
   canvas.addEventListener("pointerleave", leave, listeners);
-  return { destroy() { listeners.abort(); leave(); } };
+  // Up and down go from class to class, left and right along its counts, over those that are nought.
+  let at = null;
+  const walk = (key) => {
+    if (key === "Escape") {
+      at = null;
+      leave();
+      return true;
+    }
+    const [down, right] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[key] || [];
+    if (down === undefined) return false;
+    const [i, j] = at || [0, 0];
+    const row = Math.min(classes.length - 1, Math.max(0, at ? i + down : 0));
+    const counted = confusion[row].flatMap((n, column) => (n ? [column] : []));
+    const column = !at || down ? row : counted[right > 0 ? "find" : "findLast"]((one) => right * one > right * j) ?? j;
+    at = [row, column];
+    hint.textContent = heard.textContent = says(row, column);
+    return true;
+  };
+  return { destroy() { listeners.abort(); leave(); }, walk };
 }

@@ -20,14 +20,14 @@ function drawReliability(canvas) {
   const most = Math.max(...reliability.map((bin) => bin.n));
   const look = (label, bins, tone, shape) => {
     const found = bins.filter((bin) => bin.n);
-    return { label, borderColor: colour(tone), backgroundColor: colour(tone), pointStyle: shape, showLine: true, borderWidth: 1.5,
+    return { label, borderColor: colour(tone), backgroundColor: colour(tone), pointStyle: shape, showLine: true, borderWidth: 1.5, clip: 12,
       pointRadius: found.map((bin) => 3 + 7 * Math.sqrt(bin.n / most)),
       data: found.map((bin) => ({ x: 100 * bin.confidence, y: 100 * bin.accuracy, n: bin.n })) };
   };
   const shown = [look("as it is", reliability, "blue", "circle")];
   if (calibrated && calibrated.reliability) shown.push(look("with the temperature", calibrated.reliability, "orange", "triangle"));
   const axis = (text) => ({ min: 0, max: 100, title: { display: true, text } });
-  const says = ({ dataset, raw }) => `${dataset.label}: ${raw.y.toFixed(1)} % right at ${raw.x.toFixed(1)} %, ${raw.n} pictures`;
+  const says = ({ dataset, raw }) => `${dataset.label}: ${raw.y.toFixed(1)} % right at ${raw.x.toFixed(1)} %, ${raw.n} picture${raw.n === 1 ? "" : "s"}`;
   return new Chart(canvas, {
     type: "scatter",
     data: { datasets: shown },

@@ -35,7 +35,8 @@ def confusion(model: Model, *, has_counts: bool = True) -> str:
         return title + said + f"<p>All {len(classes):,} x {len(classes):,} counts are in result.json.</p>"
     says = f"Confusion matrix of {len(classes)} classes; its largest entries off the diagonal are listed above."
     marks = f'data-matrix="{model.number}"'
-    picture = chart("Confusion matrix", "rows true, columns predicted; point at a cell for its count", says, marks)
+    unit = "rows true, columns predicted; point at a cell, or go with the arrow keys, for its count"
+    picture = chart("Confusion matrix", unit, says, marks)
     return title + said + f'<div class="square">{picture}</div>'
 
 

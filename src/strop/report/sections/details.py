@@ -44,6 +44,9 @@ PARTS = (
 """In the order of the page; each gives "" where its fields are not there."""
 
 
+PRINTED = '<p class="printed soft">On paper: what is folded away on the screen is left out.</p>'
+
+
 def details(models: Sequence[Model], insides: Sequence[Inside], pick: Row | None = None) -> str:
     """`insides` are what the page has room for, `pick` is the model to ship."""
     button = '<button type="button" id="open-all" hidden>Open all</button>' if len(models) > 1 else ""
@@ -54,7 +57,7 @@ def details(models: Sequence[Model], insides: Sequence[Inside], pick: Row | None
         "at its end.</p>"
     )
     folds = (_fold(model, inside, is_open=model.number == first) for model, inside in zip(models, insides, strict=True))
-    return (said if short else "") + button + "".join(folds)
+    return (said if short else "") + PRINTED + button + "".join(folds)
 
 
 def _fold(model: Model, inside: Inside, *, is_open: bool) -> str:

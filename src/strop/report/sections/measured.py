@@ -36,11 +36,21 @@ def measured(model: Model) -> str:
 
 
 def _table(entries: Sequence[Entry]) -> str:
-    shown = sorted(entries, key=lambda entry: _rank(entry.figures["split"]))[:MOST]
+    told: dict[tuple, Entry] = {}
+    for entry in entries:  # a run and its evaluation may say the same
+        told.setdefault(_key(entry.figures), entry)
+    shown = sorted(told.values(), key=lambda entry: _rank(entry.figures["split"]))[:MOST]
     top = any("top5" in entry.figures for entry in shown)
     heads = ["split", "measured", "pictures", "accuracy, %", *(["top-5, %"] if top else []), "macro F1, %"]
     heads += [title for _, title in _FIGURES]
     return grid("Measurements", heads, (_line(entry.figures, top) for entry in shown), texts=2, flat=True)
+
+
+def _key(figures: dict[str, Any]) -> tuple:
+    """What tells two measurements apart; the same network twice differs in the last digits of a float32 sum."""
+    same = ("split", "checkpoint", "file", "runtime", "hash", "pictures", "n", "accuracy", "top5", "macro_f1")
+    found = (figures.get(name) for name in (*same, *(name for name, _ in _FIGURES)))
+    return tuple(round(one, 5) if isinstance(one, float) else one for one in found)
 
 
 def _rank(split: str) -> int:
