@@ -9,6 +9,7 @@ from importlib import resources
 from ..data.picture import parse_colour
 from ..runs import Run, file_hash
 from ..writing import write_whole
+from .forms import forms
 from .settings import Settings
 
 CARD = "README.md"
@@ -48,7 +49,7 @@ What the caller does: decode, turn upright by EXIF, lay transparent parts on {al
 channel are cut to their upper 8 bits by `strop predict` only; make them 8 bits for the other two. WebP is not read by
 `predict.mjs`. JPEG decoders differ by a few levels, which can move a picture that lies between two classes.
 
-## Limits
+{forms}## Limits
 
 * One class is always given. A picture of anything else gets one too, and can get it with a high probability.
 * The accuracy holds for pictures like those it was measured on, taken the same way, classes in the same shares.
@@ -60,6 +61,12 @@ channel are cut to their upper 8 bits by `strop predict` only; make them 8 bits 
 
 strop adds no licence to this file: what you may do with it follows from the licences of the pictures and, where
 training began from ready weights, of these. ONNX Runtime is MIT, NumPy BSD-3, Pillow MIT-CMU, Jimp MIT.
+"""
+
+FORMS = """## Other forms of the same network
+
+| file | measured in | bytes | accuracy | class of `model.onnx` |
+| --- | --- | --- | --- | --- |
 """
 
 
@@ -88,6 +95,7 @@ def write_card(run: Run, result: dict, settings: Settings, resizing: dict, sourc
         figures=figures(scores, latency, resizing, settings.temperature),
         processor=run.record["machine"]["processor"],
         alpha=settings.alpha,
+        forms=_forms(result.get("forms", []), settings.input_size),
     )
     write_whole(run.folder / CARD, card.encode())
     below = parse_colour(settings.alpha)
@@ -116,6 +124,24 @@ def write_client(run: Run, source: str, target: str, pattern: str = "(?!)", valu
     """Copy a program into the folder, the colour below transparent parts put in."""
     text = (resources.files(__package__) / "clients" / source).read_text(encoding="utf-8")
     write_whole(run.folder / target, re.sub(pattern, value, text).encode())
+
+
+def _forms(measured: list[dict], size: int) -> str:
+    """The part of the card about other forms; "" without any."""
+    if not measured:
+        return ""
+    rows, programs = [], []
+    for block in measured:
+        form, agreement = forms.get(block["form"]), block["agreement"]
+        files = ", ".join(f"`{file}`" for file in block["files"])
+        size_on_disk = sum(file["bytes"] for file in block["files"].values())
+        rows.append(
+            f"| {files} | {block['runtime']} | {size_on_disk:,} | {100 * block['accuracy']:.2f} % | "
+            f"{agreement['same_class']:,} of {agreement['n']:,} |\n"
+        )
+        program = form.program.strip().replace("{size}", str(size))
+        programs.append(f"{files}: {form.about}\n\n```python\n{program}\n```\n\n")
+    return FORMS + "".join(rows) + "\n" + "".join(programs)
 
 
 def _listed(classes: list[str], most: int = 40) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..data.picture import open_regular, unreadable
-from ..errors import UserError
+from ..errors import UserError, suggest
 from ..runs import Run, file_hash, parse_json
 from ..writing import write_json
+from .forms import forms
 from .settings import Settings
 
 MODEL, CLASSES, EVIDENCE = "model.onnx", "classes.json", "evidence.json"
@@ -95,6 +96,35 @@ class Resizing(BaseModel):
     same_class: int
 
 
+class Agreement(BaseModel):
+    """How many of the pictures a form gives the class to that model.onnx gives, and (as extra fields) the rest."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+
+    n: int = Field(ge=1)
+    same_class: int = Field(ge=0)
+
+
+class FormEvidence(BaseModel):
+    """What was measured on another form, and (as extra fields) the rest; its files are those that such a form writes."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+
+    form: str = Field(max_length=40)
+    files: dict[str, Listed] = Field(max_length=20)
+    runtime: str = Field(max_length=100)
+    accuracy: Share
+    agreement: Agreement
+
+    @model_validator(mode="after")
+    def _is_known(self) -> FormEvidence:
+        if self.form not in forms.names():
+            raise ValueError(f"'{self.form}' is not a form. {suggest(self.form, forms.names())}")
+        if set(self.files) != set(forms.get(self.form).files):
+            raise ValueError(f"its files are {', '.join(forms.get(self.form).files)}")
+        return self
+
+
 class Evidence(BaseModel):
     """The part of evidence.json that verify reads. It names no path that is followed."""
 
@@ -110,6 +140,7 @@ class Evidence(BaseModel):
     accuracy: Scores
     resizing: Resizing
     latency: Latency
+    forms: list[FormEvidence] = Field([], max_length=20)
     data: str = Field(max_length=200)
     source: str = Field(max_length=10_000)
     parents: dict[str, Ancestor] = Field(max_length=100)
@@ -135,6 +166,7 @@ def write_evidence(run: Run, result: dict, settings: Settings, resizing: dict, s
             "accuracy": {name: scores[name] for name in SCORES if name in scores},
             "resizing": resizing,
             "latency": result["latency"],
+            **({"forms": result["forms"]} if "forms" in result else {}),
             "data": scores["data"],
             "source": source,
             "parents": record["parents"],

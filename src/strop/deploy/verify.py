@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from .evidence import CLASSES, COUNTED, LARGEST_MODEL, MODEL, SUMMED, Evidence, open_inside, read_limited_json
+from .evidence import CLASSES, COUNTED, LARGEST_MODEL, MODEL, SUMMED, Evidence, Listed, open_inside, read_limited_json
 from .settings import METADATA, About, Settings, read_about
 
 CLOSE = 1e-6  # relative, float32 against the numbers in the evidence
@@ -24,23 +24,22 @@ class Check(NamedTuple):
     said: str
 
 
-def check_file(folder: Path, evidence: Evidence) -> tuple[Check, bytes]:
-    """Size and sha256 of the model file, and its bytes, which all further checks use. A larger file is not read."""
-    path = folder / MODEL
+def check_file(folder: Path, file: str, about: Evidence | Listed, name: str = "file") -> tuple[Check, bytes]:
+    """Size and sha256 of a model file, and its bytes, which all further checks use. A larger file is not read."""
     try:
-        with open_inside(path) as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            raw = file.read(evidence.bytes) if size <= LARGEST_MODEL else b""
+        with open_inside(folder / file) as opened:
+            size = opened.seek(0, 2)
+            opened.seek(0)
+            raw = opened.read(about.bytes) if size <= LARGEST_MODEL else b""
     except OSError as error:
-        return Check("file", False, f"{MODEL} can't be read ({error.strerror or error})"), b""
-    if size != evidence.bytes:
-        return Check("file", False, f"{MODEL} has {size:,} bytes, the evidence says {evidence.bytes:,}"), b""
+        return Check(name, False, f"{file} can't be read ({error.strerror or error})"), b""
+    if size != about.bytes:
+        return Check(name, False, f"{file} has {size:,} bytes, the evidence says {about.bytes:,}"), b""
     found = hashlib.sha256(raw).hexdigest()
-    if found != evidence.sha256:
-        said = f"{MODEL} is another file: its sha256 is {found[:12]}..., the evidence says {evidence.sha256[:12]}..."
-        return Check("file", False, said), raw
-    return Check("file", True, f"{MODEL}, {size:,} bytes, sha256 {found[:12]}..."), raw
+    if found != about.sha256:
+        said = f"{file} is another file: its sha256 is {found[:12]}..., the evidence says {about.sha256[:12]}..."
+        return Check(name, False, said), raw
+    return Check(name, True, f"{file}, {size:,} bytes, sha256 {found[:12]}..."), raw
 
 
 def check_classes(folder: Path, evidence: Evidence, about: About | None) -> Check:

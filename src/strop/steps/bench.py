@@ -10,22 +10,16 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 
 from .. import runs
 from ..config import RunReference
-from ..errors import UserError, suggest
+from ..errors import UserError
 from ..runs import Run
+from .fields import read_names
 from .runtimes import ON_FILES, RUNTIMES, check_runtime, onnx_file, open_runtime, random_batch
 from .step import Step, log
 
 
 def read_runtimes(value: Any) -> Any:
-    """Names with commas or as a list, each once."""
-    names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not names or len(set(map(str, names))) < len(names):
-        raise ValueError(f"{value!r} is not readable. Write runtimes with commas: onnxruntime,torch.")
-    names = tuple(str(name).strip() for name in names)
-    for name in names:
-        if name not in RUNTIMES:
-            raise ValueError(f"'{name}' is not a runtime. {suggest(name, RUNTIMES)}")
-    return names
+    """Names with commas or as a list, at least one, each once."""
+    return read_names(value or "", known=RUNTIMES, what="runtime", example="onnxruntime,torch")
 
 
 def read_batch(value: Any) -> Any:

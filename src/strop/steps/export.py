@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
+from .forms import FormsField, check_forms, write_forms
 from .step import MOVED, Step, require_model
 
 
@@ -34,6 +35,7 @@ class Export(Step):
     temperature: float | None = Field(
         None, ge=0.01, le=100, description="logits are divided by it, for calibrated probabilities (default: the run's)"
     )
+    also: FormsField = Field((), description="other forms beside model.onnx, each measured: pt2, executorch")
     split: Literal["val", "test"] | None = Field(None, description="pictures for the evidence (default: test, if any)")
 
     @model_validator(mode="after")
@@ -73,6 +75,7 @@ class Export(Step):
                 f"'{data.source.name}' has no such pictures to measure on. "
                 "Train with a validation share, or add a test folder.",
             )
+        check_forms(self.also, parents["parent"])
 
     def _split(self, data: Any) -> str:
         return self.split or ("test" if len(data.splits["test"]) else "val")
@@ -90,7 +93,7 @@ class Export(Step):
         from .looks import count_look
         from .results import describe_file, measured
         from .subjects import write_description
-        from .whole import Whole, WholePictures
+        from .whole import WholePictures, whole_and_squares
 
         parent = parents["parent"]
         settings, classes = self._read_settings(parent)
@@ -102,16 +105,19 @@ class Export(Step):
                 export_float(artifact.load(parent).net, shape, source)
             merge_preprocessing(source, run.folder / "model.onnx", settings, classes)
         write_description(run.folder, parent)
-        split, whole = self._split(data), Whole(OnnxModel(run.folder / "model.onnx"))
+        split, session = self._split(data), OnnxModel(run.folder / "model.onnx")
+        others = write_forms(self.also, run, parent, session, settings, data, split)
+        whole = whole_and_squares(session)
         scores = measured(run, whole, WholePictures(data, split), data, split=split, runtime="onnxruntime")
         scores |= count_look(run, parent, data, split)
         result = {
             "model": parent.result["model"] | describe_file(run),
             "measured": [scores],
             "latency": {"id": run.id, "hash": run.model_hash(), "runtime": "onnxruntime", "threads": 1, **_speed(run)},
+            **({"forms": others} if others else {}),
         }
-        write_card(run, result, settings, whole.resizing, data.source.name)
-        write_evidence(run, result, settings, whole.resizing, data.source.name)
+        write_card(run, result, settings, whole.agreement, data.source.name)
+        write_evidence(run, result, settings, whole.agreement, data.source.name)
         list_files(run)
         return result
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
 
+from ..errors import suggest
 from ..models import IMAGENET
 from ..models.freezing import read_stages
 
@@ -132,3 +133,19 @@ def _read_sizes(value: Any) -> tuple[int, ...]:
 
 
 SizesField = Annotated[tuple[int, ...], BeforeValidator(_read_sizes), PlainSerializer(list)]
+
+
+def read_names(value: Any, *, known: Sequence[str], what: str, example: str) -> tuple[str, ...]:
+    """Names out of `known`, with commas or as a list, each once.
+
+    Raises:
+        ValueError: there is another, one twice, or none in a text.
+    """
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or names == [""] or len(set(map(str, names))) < len(names):
+        raise ValueError(f"{value!r} is not readable. Write {what}s with commas: {example}.")
+    names = tuple(str(name).strip() for name in names)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"'{name}' is not a {what}. {suggest(name, known)}")
+    return names

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,31 +38,47 @@ class WholePictures:
                 yield Batch(images, self.labels[numbers.start : numbers.stop], torch.tensor(numbers))
 
 
-class Whole:
-    """An exported file as `evaluate` calls it: whole pictures in, log-probabilities out.
+Classify = Callable[[list[np.ndarray]], np.ndarray]
 
-    On the way it counts how often the file answers as it does to squares that strop cut and scaled itself, which is
-    what every model was measured on before.
+
+class Whole:
+    """Something as `evaluate` calls it: whole pictures in, log-probabilities out.
+
+    On the way it counts how often the class is that of another way to the same answer.
+
+    Args:
+        classify, otherwise: take pictures of (H, W, 1 or 3) and give probabilities (N, K).
     """
 
-    def __init__(self, session: OnnxModel):
-        self.session = session
+    def __init__(self, classify: Classify, otherwise: Classify):
+        self.classify, self.otherwise = classify, otherwise
         self.n, self.same, self.difference = 0, 0, 0.0
 
     def __call__(self, pictures: list[np.ndarray]) -> Tensor:
-        channels, size, _ = self.session.shape
-        found = classify_whole(self.session, pictures)
-        squares = np.stack([fit_square(picture, size, channels) for picture in pictures])
-        expected = self.session(to_channels_last(squares))
+        found, expected = self.classify(pictures), self.otherwise(pictures)
         self.n += len(pictures)
         self.same += int((found.argmax(1) == expected.argmax(1)).sum())
-        self.difference = max(self.difference, float(np.abs(found - expected).max()))
+        self.difference = float(np.maximum(self.difference, np.abs(found - expected).max()))  # NaN stays NaN
         return log_probabilities(torch.from_numpy(found))
 
     @property
-    def resizing(self) -> dict[str, Any]:
+    def agreement(self) -> dict[str, Any]:
         """Pictures, those answered alike, and the largest difference of a probability."""
         return {"n": self.n, "same_class": self.same, "largest_difference": round(self.difference, 6)}
+
+
+def whole_and_squares(session: OnnxModel) -> Whole:
+    """An exported file on whole pictures, beside the squares that strop cuts and scales itself, which is what every
+    model was measured on before."""
+    return Whole(partial(classify_whole, session), partial(classify_cut, session, shape=session.shape))
+
+
+def classify_cut(
+    session: Callable[[np.ndarray], np.ndarray], pictures: list[np.ndarray], shape: tuple[int, int, int]
+) -> np.ndarray:
+    """Probabilities from an exported file, handed squares of the network's size, (C, S, S)."""
+    channels, size, _ = shape
+    return session(to_channels_last(np.stack([fit_square(picture, size, channels) for picture in pictures])))
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:

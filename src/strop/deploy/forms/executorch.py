@@ -1,0 +1,100 @@
+"""What ExecuTorch runs, on phones and boards."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..settings import Settings
+from . import forms
+
+if TYPE_CHECKING:
+    import torch
+
+
+@forms.add("executorch")
+class ExecuTorch:
+    """A program of ExecuTorch with XNNPACK in float32, for phones and boards: one square at a time.
+
+    Its memory is planned when it is written, for one shape; for pictures of any size it would be that of the largest.
+
+    Shape:
+        images: (B, S, S, 3) uint8 RGB, cut and scaled by the caller. Returns: (B, K) float32.
+    """
+
+    files: ClassVar[tuple[str, ...]] = ("model.pte",)
+    package: ClassVar[str] = "executorch"
+    any_size: ClassVar[bool] = False
+    danger: ClassVar[str] = "a forged .pte can harm the process that loads it"
+    runs_if_trusted: ClassVar[bool] = True
+    about: ClassVar[str] = (
+        "For phones and boards, XNNPACK, float32. It takes one square: the caller cuts the centre and scales it. Load "
+        "it only where you trust who gave it to you: ExecuTorch does not check all that a file says."
+    )
+    program: ClassVar[str] = """
+import numpy, torch
+from executorch.runtime import Runtime
+from PIL import Image, ImageOps
+
+network = Runtime.get().load_program("model.pte").load_method("forward")
+image = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
+scaling = Image.Resampling.BOX if min(image.size) >= {size} else Image.Resampling.BILINEAR
+square = ImageOps.fit(image, ({size}, {size}), scaling)
+probabilities = network.execute([torch.from_numpy(numpy.array(square))[None]])[0][0]
+"""
+
+    @staticmethod
+    def write(net: torch.nn.Module, settings: Settings, classes: list[str]) -> dict[str, bytes]:
+        """The program, method "forward". A .pte has no place for the class names."""
+        import torch
+
+        from ..pixels import FromPixels
+
+        with _quiet():
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.exir import to_edge_transform_and_lower
+
+            example = torch.zeros(1, settings.input_size, settings.input_size, 3, dtype=torch.uint8)
+            program = torch.export.export(FromPixels(net.cpu(), settings, scales=False), (example,))
+            lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+            return {ExecuTorch.files[0]: bytes(lowered.to_executorch().buffer)}
+
+    @staticmethod
+    def open(files: dict[str, bytes]) -> Callable[[np.ndarray], np.ndarray]:
+        """The program in ExecuTorch's own runtime, a picture at a time."""
+        import torch
+
+        with _quiet():
+            from executorch.runtime import Runtime
+
+            program = Runtime.get().load_program(files[ExecuTorch.files[0]])
+            forward = program.load_method("forward")
+
+        def classify(images: np.ndarray) -> np.ndarray:
+            return np.concatenate([forward.execute([torch.from_numpy(one[None].copy())])[0] for one in images])
+
+        return classify
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what ExecuTorch's libraries write to descriptor 2 off the screen; it comes back where they fail."""
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
