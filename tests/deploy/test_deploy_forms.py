@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from strop.data.geometry import fit_square
-from strop.deploy.forms import forms
+from strop.deploy.forms import Source, forms
 from strop.deploy.onnx import merge_preprocessing
 from strop.deploy.pixels import FromPixels, scale_square, scaling
 from strop.deploy.runtime import OnnxModel
@@ -42,7 +42,7 @@ def written(exported, tmp_path_factory):
             net, float_file = exported("cnn3", channels)
             file = tmp_path_factory.mktemp(name) / "model.onnx"
             merge_preprocessing(float_file, file, settings(channels), CLASSES)
-            files = forms.get(name).write(net, settings(channels), CLASSES)
+            files = forms.get(name).write(Source(net, file, settings(channels), CLASSES))
             made[name, channels] = files, forms.get(name).open(files), OnnxModel(file, threads=1)
         return made[name, channels]
 
@@ -50,9 +50,11 @@ def written(exported, tmp_path_factory):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pt2_gives_the_probabilities_of_the_onnx_file(written, channels):
+@pytest.mark.parametrize("name", ["openvino", "pt2"])
+def test_probabilities_are_those_of_the_onnx_file(written, name, channels):
     """For pictures of every size, one and three at once; float32 in another order of sums, so not to the last bit."""
-    _, opened, session = written("pt2", channels)
+    pytest.importorskip(forms.get(name).package)
+    _, opened, session = written(name, channels)
     for count in (1, 3):
         for height, width in SIZES:
             images = pictures(height, width, count)
@@ -60,6 +62,9 @@ def test_pt2_gives_the_probabilities_of_the_onnx_file(written, channels):
             assert found.shape == (count, 10) and found.dtype == np.float32
             assert np.abs(found - expected).max() < 1e-4, (height, width)
     assert session(pictures(45, 61)).max() > 0.2  # uniform answers would agree whatever was wrong
+
+
+PLACES = [str(Path(torch.__file__).parents[1]), str(Path(__file__).parents[2]), "site-packages", "/tmp"]
 
 
 def test_pt2_holds_no_pickle_and_no_path(written):
@@ -70,13 +75,22 @@ def test_pt2_holds_no_pickle_and_no_path(written):
     about = next(raw for name, raw in files.items() if name.endswith("extra/strop"))
     assert json.loads(about)["classes"] == CLASSES and json.loads(about)["preprocess"]["temperature"] == 1.7
     for name, raw in files.items():
-        assert not raw.startswith(b"\x80") and b"PK\x03\x04" not in raw[:4], f"{name} may be a pickle"
-        for place in (str(Path(torch.__file__).parents[1]), str(Path(__file__).parents[2]), "site-packages"):
-            assert place.encode() not in raw, f"{name} holds {place}"
+        assert not raw.startswith((b"\x80", b"PK\x03\x04")), f"{name} may be a pickle"
+        assert not [place for place in PLACES if place.encode() in raw], name
 
 
-def test_executorch_gives_the_probabilities_of_the_onnx_file(written):
-    """On squares of its size, one and three at once."""
+def test_openvino_says_what_it_is_and_no_path(written):
+    """Settings and names in the graph; both files go together by name."""
+    openvino = pytest.importorskip("openvino")
+    graph, weights = written("openvino", 3)[0].values()
+    assert not [place for place in PLACES if place.encode() in graph]
+    model = openvino.Core().read_model(graph, openvino.Tensor(np.frombuffer(weights, np.uint8)))
+    about = json.loads(model.get_rt_info(["strop"]).value)
+    assert about["classes"] == CLASSES and about["preprocess"]["temperature"] == 1.7
+
+
+def test_executorch_takes_squares(written):
+    """Of its size, one and three at once, with the probabilities of the exported file."""
     pytest.importorskip("executorch", reason="executorch is not installed")
     for channels in (1, 3):
         _, opened, session = written("executorch", channels)

@@ -31,12 +31,14 @@ from . import forms
 class Copy:
     """The exported file under another name."""
 
-    files, package, any_size = ("model.copy", "model.more"), "numpy", False
+    files, package = ("model.copy", "model.more"), "numpy"
+    from_torch, any_size = True, False
     danger, runs_if_trusted = "who knows", True
     about, program = "For tests.", "open('model.copy')"
 
     @staticmethod
-    def write(net, settings, classes):
+    def write(source):
+        net, _, settings, classes = source
         with tempfile.TemporaryDirectory() as scratch:
             source, target = Path(scratch) / "float.onnx", Path(scratch) / "whole.onnx"
             export_float(net, (settings.channels, settings.input_size, settings.input_size), source)
@@ -259,8 +261,8 @@ def test_what_is_refused(added, trained, strop_in, monkeypatch):
         assert outcome.code == 2 and not (trained / "runs" / "refused").exists()
         return " ".join(outcome.err.split())
 
-    assert "'onnx' is not a form. Known: executorch, pt2" in said("onnx")
-    assert "Write forms with commas: pt2,executorch." in said("pt2,pt2")
+    assert "'onnx' is not a form. Known: executorch, openvino, pt2" in said("onnx")
+    assert "Write forms with commas: pt2,openvino." in said("pt2,pt2")
     added("export_float(net,", "raise ValueError('no such operator')\n            export_float(net,")
     assert "--also copy: can't express this network (no such operator). Leave it out." in said("copy")
     monkeypatch.setattr(step, "find_spec", lambda name: None)
@@ -278,10 +280,20 @@ def test_trusted_needs_what_runs_it(verify, copied, monkeypatch):
     assert outcome.code == 2 and "executorch is not installed" in outcome.err
 
 
-def test_a_quantized_run_has_no_other_form(pipeline, strop_in):
-    """They are made from a network in torch."""
-    outcome = strop_in(pipeline.folder, "export", "runs/student-pruned-int8", "--also", "pt2", "--id", "int8-pt2")
+def test_a_quantized_run(pipeline, strop_in, verify, read):
+    """What is made from a network in torch can't be; OpenVINO reads the exported file itself."""
+    outcome = strop_in(pipeline.folder, "export", "runs/student-pruned-int8", "--also", "pt2", "--id", "int8-forms")
     assert outcome.code == 2 and "is a quantized ONNX file. Export its float parent." in " ".join(outcome.err.split())
+    pytest.importorskip("openvino")
+    outcome = strop_in(
+        pipeline.folder, "export", "runs/student-pruned-int8", "--also", "openvino", "--id", "int8-forms"
+    )
+    assert outcome.code == 0, outcome.err
+    folder = pipeline.folder / "runs" / "int8-forms"
+    assert read(folder, "evidence.json")["forms"][0]["agreement"]["same_class"] == 60
+    assert verify(folder)[:3] == (0, "verified", "model.xml, model.bin by hash only")
+    code, verdict, note, checks = verify(folder, "--trusted")
+    assert (code, verdict, note) == (0, "verified", None) and "60 of 60 pictures" in checks["openvino"][1]
 
 
 def test_executorch_is_made_and_measured(trained, strop_in, verify, read):

@@ -35,7 +35,7 @@ class Export(Step):
     temperature: float | None = Field(
         None, ge=0.01, le=100, description="logits are divided by it, for calibrated probabilities (default: the run's)"
     )
-    also: FormsField = Field((), description="other forms beside model.onnx, each measured: pt2, executorch")
+    also: FormsField = Field((), description="other forms beside model.onnx, each measured: pt2, openvino, executorch")
     split: Literal["val", "test"] | None = Field(None, description="pictures for the evidence (default: test, if any)")
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from ..deploy.forms import forms
+from ..deploy.forms import Source, forms
 from ..errors import GateFailed, UserError
 from ..runs import Run
 from .fields import read_names
@@ -27,7 +27,7 @@ LARGEST_DIFFERENCE = 0.01  # of a probability
 
 
 def _read_forms(value: Any) -> tuple[str, ...]:
-    return read_names(value, known=forms.names(), what="form", example="pt2,executorch")
+    return read_names(value, known=forms.names(), what="form", example="pt2,openvino")
 
 
 FormsField = Annotated[tuple[str, ...], BeforeValidator(_read_forms), PlainSerializer(list)]
@@ -36,7 +36,7 @@ FormsField = Annotated[tuple[str, ...], BeforeValidator(_read_forms), PlainSeria
 def check_forms(also: Sequence[str], parent: Run) -> None:
     """Refuse, before anything is written, what can't be made of this run or on this machine."""
     for name in also:
-        if parent.model_file.suffix == ".onnx":
+        if forms.get(name).from_torch and parent.model_file.suffix == ".onnx":
             raise UserError(
                 f"--also {name}",
                 f"is made from a float network, and '{parent.id}' is a quantized ONNX file. Export its float parent.",
@@ -61,13 +61,14 @@ def write_forms(
         UserError: a form can't express this network.
         GateFailed: a form gives other answers than model.onnx. It is not written.
     """
-    from .. import artifact
     from ..writing import write_whole
 
-    blocks = []
+    if not also:
+        return []
+    blocks, source = [], _source(run, parent, settings, session.about.classes)
     for name in also:
         form = forms.get(name)
-        files, opened = _make(name, artifact.load(parent).net, settings, session.about.classes)
+        files, opened = _make(name, source)
         found = measure_form(form, opened, session, data, split)
         said = f"{', '.join(files)}: {describe(found['agreement'])}"
         if disagrees(found["agreement"]):
@@ -87,11 +88,18 @@ def write_forms(
     return blocks
 
 
-def _make(name: str, net: Any, settings: Any, classes: list[str]) -> tuple[dict[str, bytes], Any]:
+def _source(run: Run, parent: Run, settings: Any, classes: list[str]) -> Source:
+    from .. import artifact
+
+    net = None if parent.model_file.suffix == ".onnx" else artifact.load(parent).net
+    return Source(net, run.folder / "model.onnx", settings, classes)
+
+
+def _make(name: str, source: Source) -> tuple[dict[str, bytes], Any]:
     """The bytes of a form, and what they open to."""
     form = forms.get(name)
     try:
-        files = form.write(net, settings, classes)
+        files = form.write(source)
         return files, form.open(files)
     except (OSError, MemoryError):
         raise

@@ -38,7 +38,7 @@ class Verify(Strict):
 
     export: RunReference = Field(description="folder that strop export wrote, or a copy of it")
     data: str | None = Field(None, description="where the pictures are (default: where they were, if on this machine)")
-    trusted: bool = Field(False, description="you trust who made the folder: measure model.pte too, in ExecuTorch")
+    trusted: bool = Field(False, description="you trust who made the folder: measure its other forms too, but no .pt2")
     tolerance: float = Field(
         0.0, ge=0, le=100, description="points of percent that the accuracy may differ by, on another processor"
     )

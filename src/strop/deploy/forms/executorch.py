@@ -7,15 +7,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from ..settings import Settings
-from . import forms
-
-if TYPE_CHECKING:
-    import torch
+from . import Source, forms
 
 
 @forms.add("executorch")
@@ -30,6 +26,7 @@ class ExecuTorch:
 
     files: ClassVar[tuple[str, ...]] = ("model.pte",)
     package: ClassVar[str] = "executorch"
+    from_torch: ClassVar[bool] = True
     any_size: ClassVar[bool] = False
     danger: ClassVar[str] = "a forged .pte can harm the process that loads it"
     runs_if_trusted: ClassVar[bool] = True
@@ -50,7 +47,7 @@ probabilities = network.execute([torch.from_numpy(numpy.array(square))[None]])[0
 """
 
     @staticmethod
-    def write(net: torch.nn.Module, settings: Settings, classes: list[str]) -> dict[str, bytes]:
+    def write(source: Source) -> dict[str, bytes]:
         """The program, method "forward". A .pte has no place for the class names."""
         import torch
 
@@ -60,8 +57,9 @@ probabilities = network.execute([torch.from_numpy(numpy.array(square))[None]])[0
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
 
-            example = torch.zeros(1, settings.input_size, settings.input_size, 3, dtype=torch.uint8)
-            program = torch.export.export(FromPixels(net.cpu(), settings, scales=False), (example,))
+            size = source.settings.input_size
+            network = FromPixels(source.net.cpu(), source.settings, scales=False)
+            program = torch.export.export(network, (torch.zeros(1, size, size, 3, dtype=torch.uint8),))
             lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
             return {ExecuTorch.files[0]: bytes(lowered.to_executorch().buffer)}
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from ..settings import Settings, write_about
-from . import forms
-
-if TYPE_CHECKING:
-    import torch
+from ..settings import write_about
+from . import Source, forms
 
 KEPT = ("val", "tensor_meta")  # of a node's notes; the others say where it came from, with paths of this machine
 
@@ -27,6 +24,7 @@ class Pt2:
 
     files: ClassVar[tuple[str, ...]] = ("model.pt2",)
     package: ClassVar[str] = "torch"
+    from_torch: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
     danger: ClassVar[str] = "loading a .pt2 can run any code"
     runs_if_trusted: ClassVar[bool] = False
@@ -45,7 +43,7 @@ with torch.inference_mode():
 """
 
     @staticmethod
-    def write(net: torch.nn.Module, settings: Settings, classes: list[str]) -> dict[str, bytes]:
+    def write(source: Source) -> dict[str, bytes]:
         """The archive. Settings and class names are in its extra file "strop".
 
         Without example inputs, which torch would pickle.
@@ -54,6 +52,7 @@ with torch.inference_mode():
 
         from ..pixels import FromPixels
 
+        net, _, settings, classes = source
         size = settings.input_size
         example = torch.zeros(2, size + 9, size + 15, 3, dtype=torch.uint8)  # equal sides would be tied
         sides = {place: torch.export.Dim(name) for place, name in enumerate(("batch", "height", "width"))}
