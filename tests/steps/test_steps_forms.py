@@ -76,7 +76,7 @@ def with_pt2(trained, strop_in):
 @pytest.fixture
 def copied(with_pt2, tmp_path):
     """A copy that may be tampered with."""
-    return shutil.copytree(with_pt2, tmp_path / "copy")
+    return shutil.copytree(with_pt2, tmp_path / "alone" / "copy")
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_model_onnx_is_the_same_with_and_without(with_pt2, trained):
 def test_the_program_of_the_card_runs(with_pt2, shapes, monkeypatch):
     """It is typed as it stands there, and gives the probabilities of model.onnx."""
     page = (with_pt2 / "README.md").read_text(encoding="utf-8")
-    assert "| `model.pt2` | torch " in page and "| 60 of 60 |" in page
+    assert "the class of `model.onnx` on 60 of 60 pictures, torch " in page
     program = page.split("`model.pt2`: ")[1].split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(with_pt2)
     found = {}
@@ -164,6 +164,21 @@ def test_a_tampered_form(verify, copied):
     assert "model.pt2 is another file" in checks["pt2"][1] and "accuracy" not in checks
     path.write_bytes(raw + b"\0")
     assert f"model.pt2 has {len(raw) + 1:,} bytes" in verify(copied)[3]["pt2"][1]
+
+
+@pytest.mark.parametrize("place", ["README.md", "result.json"])
+def test_two_figures_of_one_form(verify, copied, place):
+    """Another accuracy or agreement in the card or in result.json, hashed again."""
+    path = copied / place
+    before, after = ("on 60 of 60", "on 59 of 60") if place == "README.md" else ('"same_class": 60', '"same_class": 59')
+    text = path.read_text(encoding="utf-8")
+    at = text.rindex(before)
+    path.write_text(text[:at] + after + text[at + len(before) :], encoding="utf-8")
+    raw = path.read_bytes()
+    signed = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    edit(copied, lambda evidence: evidence["files"].update({place: signed}))
+    code, _, _, checks = verify(copied)
+    assert code == 3 and [name for name, check in checks.items() if not check[0]] == ["figures"]
 
 
 def test_a_form_that_was_left_out(verify, copied):
@@ -228,8 +243,11 @@ def test_a_form_is_one_file(added, trained, strop_in, verify, read):
     last.CopyFrom(numpy_helper.from_array(np.roll(weights, 1, int(weights.shape[0] != 4)), last.name))
     onnx.save(model, other)
     raw = other.read_bytes()
-    signed = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
-    edit(folder, lambda evidence: evidence["forms"][0]["files"].update({"model.copy": signed}))
+    signed = {"model.copy": {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}}
+    edit(
+        folder, lambda evidence: [files.update(signed) for files in (evidence["forms"][0]["files"], evidence["files"])]
+    )
+    (folder / "result.json").unlink()
     assert verify(folder)[:2] == (0, "verified")
     code, verdict, _, checks = verify(folder, "--trusted")
     assert (code, verdict) == (3, "differs") and [name for name, check in checks.items() if not check[0]] == ["copy"]

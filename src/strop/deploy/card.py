@@ -65,8 +65,8 @@ training began from ready weights, of these. ONNX Runtime is MIT, NumPy BSD-3, P
 
 FORMS = """## Other forms of the same network
 
-| file | measured in | bytes | accuracy | class of `model.onnx` |
-| --- | --- | --- | --- | --- |
+| file | measured on the same pictures |
+| --- | --- |
 """
 
 
@@ -126,22 +126,27 @@ def write_client(run: Run, source: str, target: str, pattern: str = "(?!)", valu
     write_whole(run.folder / target, re.sub(pattern, value, text).encode())
 
 
+def form_figures(measured: list[dict]) -> dict[str, str]:
+    """As `figures`, of the other forms: a row for each, by its files."""
+    rows = {}
+    for block in measured:
+        files, agreement = block["files"], block["agreement"]
+        rows[", ".join(f"`{file}`" for file in files)] = (
+            f"{sum(file['bytes'] for file in files.values()):,} bytes, {100 * block['accuracy']:.2f} %, the class of "
+            f"`model.onnx` on {agreement['same_class']:,} of {agreement['n']:,} pictures, {block['runtime']}"
+        )
+    return rows
+
+
 def _forms(measured: list[dict], size: int) -> str:
     """The part of the card about other forms; "" without any."""
-    if not measured:
-        return ""
-    rows, programs = [], []
-    for block in measured:
-        form, agreement = forms.get(block["form"]), block["agreement"]
-        files = ", ".join(f"`{file}`" for file in block["files"])
-        size_on_disk = sum(file["bytes"] for file in block["files"].values())
-        rows.append(
-            f"| {files} | {block['runtime']} | {size_on_disk:,} | {100 * block['accuracy']:.2f} % | "
-            f"{agreement['same_class']:,} of {agreement['n']:,} |\n"
-        )
+    rows = [f"| {files} | {figure} |\n" for files, figure in form_figures(measured).items()]
+    programs = []
+    for name, block in zip(form_figures(measured), measured, strict=True):
+        form = forms.get(block["form"])
         program = form.program.strip().replace("{size}", str(size))
-        programs.append(f"{files}: {form.about}\n\n```python\n{program}\n```\n\n")
-    return FORMS + "".join(rows) + "\n" + "".join(programs)
+        programs.append(f"{name}: {form.about}\n\n```python\n{program}\n```\n\n")
+    return FORMS + "".join(rows) + "\n" + "".join(programs) if measured else ""
 
 
 def _listed(classes: list[str], most: int = 40) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ..data.picture import unreadable
 from ..errors import UserError
 from ..runs import Run
-from .card import CARD, figures
+from .card import CARD, figures, form_figures
 from .evidence import LARGEST_JSON, Ancestor, Evidence, open_inside, read_limited_json
 from .verify import Check
 
@@ -74,7 +74,8 @@ def _row_that_differs(path: Path, evidence: Evidence) -> str | None:
         raise unreadable(str(path), error) from None
     scores = evidence.accuracy.model_dump(mode="json")
     latency, resizing = evidence.latency.latency_ms.model_dump(), evidence.resizing.model_dump()
-    for name, expected in figures(scores, latency, resizing, evidence.preprocess.temperature).items():
+    forms = form_figures([form.model_dump(mode="json") for form in evidence.forms])
+    for name, expected in (figures(scores, latency, resizing, evidence.preprocess.temperature) | forms).items():
         rows = [line.removeprefix(f"| {name} |") for line in lines if line.startswith(f"| {name} |")]
         if not rows:
             return f"{path.name} has no row '{name}'"
@@ -96,6 +97,8 @@ def _result_that_differs(result: Any, evidence: Evidence) -> str | None:
             return f"{name} is {known[name]!r:.40} in result.json, {value!r:.40} in the evidence"
     if latency != evidence.latency.model_dump(mode="json"):
         return "the latency in result.json is not that in the evidence"
+    if result.get("forms", []) != [form.model_dump(mode="json", exclude_unset=True) for form in evidence.forms]:
+        return "the other forms in result.json are not those in the evidence"
     return None
 
 

@@ -106,7 +106,7 @@ class Agreement(BaseModel):
 
 
 class FormEvidence(BaseModel):
-    """What was measured on another form, and (as extra fields) the rest; its files are those that such a form writes."""
+    """What was measured on another form (the rest are extra fields); its files are those that such a form writes."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
