@@ -32,6 +32,7 @@ from strop.data.load import Loader, pictures
 EPOCHS, MORE_EPOCHS, QAT_EPOCHS = 12, 10, 2
 CURVE = (1, 3, 6)
 OTHER_CRITERIA = ("magnitude", "taylor", "bn-gamma", "random")
+OTHER_WAYS = (("ranks (svd)", "svd"), ("zeros (unstructured)", "unstructured"))
 AUGMENT = "hflip+crop:pixels=2"
 SHARE = "9%"  # of the parameters, that pruning leaves
 
@@ -112,6 +113,7 @@ def rows(data: Path, device: str) -> list[Row]:
         Row("teacher at 48 px", strop.Train, {"data": large, **train}, "dense"),
         Row("distilled", strop.Train, {"data": small, "teacher": "teacher at 48 px", **train}, "dense", seeds=True),
         *(Row(f"pruned by {name}", strop.Prune, {**prune, "criterion": name}, "pruned") for name in OTHER_CRITERIA),
+        *(Row(name, strop.Prune, {**prune, "method": way}, "pruned", seeds=True) for name, way in OTHER_WAYS),
         Row("pruned, 48 px teaches", strop.Prune, {**prune, "teacher": "teacher at 48 px"}, "pruned"),
         Row("dense int8, QAT", strop.Quantize, {"parent": "dense", **aware}, "dense int8"),
         Row("pruned int8, QAT", strop.Quantize, {"parent": "pruned", **aware}, "pruned int8"),
@@ -177,7 +179,8 @@ def model_of(row: Row, seed: int, out: Path) -> Path:
 
 
 def folder(name: str, seed: int, out: Path) -> Path:
-    return out / "runs" / f"{name.replace(',', '').replace(' ', '-')}-{seed}"
+    words = "".join(letter for letter in name if letter not in "(),")
+    return out / "runs" / f"{words.replace(' ', '-')}-{seed}"
 
 
 def beside(model: Path, what: str) -> Path:

@@ -22,6 +22,7 @@ from .errors import UserError
 from .models import build
 from .models.blocks import remove_blocks
 from .models.classifier import Classifier, Preprocess
+from .models.factoring import factor
 from .models.tied import tie, tied_parameters, to_bytes, with_tied
 from .runs import file_hash, read_json, write_json, write_whole
 
@@ -35,7 +36,7 @@ def save(folder: Path, model: Classifier, builder: dict[str, Any]) -> dict:
 
     Args:
         builder: {"name": ..., "options": {...}}: the arguments of `models.build` that give the
-            module before pruning; "without" names blocks that were taken out.
+            module before pruning; "ranks" names layers that were factored, "without" blocks that were taken out.
     """
     write_whole(folder / "model.safetensors", to_bytes(model.net.state_dict()))
     description = describe(model, builder) | {
@@ -169,6 +170,7 @@ def _blank(builder: dict) -> nn.Module:
 def make(builder: dict) -> nn.Module:
     """The network that a builder describes, with new weights and all of its channels."""
     net = build(builder["name"], **dict(builder["options"], pretrained=False))
+    factor(net, builder.get("ranks", {}))
     remove_blocks(net, builder.get("without", ()))
     return net
 

@@ -6,6 +6,7 @@ from PIL import Image
 
 from strop.report.pruning_charts import sensitivity
 from strop.report.sections.compression import pruning
+from strop.report.stored import total
 
 
 def told(**block):
@@ -32,6 +33,32 @@ def test_blocks_alone_have_no_budget():
     """Nothing is said of a budget that was not given."""
     page = told(blocks=[{"block": "layer3.1", "influence": 0.06}])
     assert "layer3.1" in page and "budget" not in page and "before and after" not in page
+
+
+ROW = {"layer": "conv<1>", "weights": 100, "sparsity": 0.9, "bits": 32, "stored_bits": 32, "bytes_before": 400}
+
+
+def test_bytes_of_layers_and_whether_they_save_time():
+    """400 + 600 bytes to 60 + 240 are 3.3 times smaller, 90 of 250 weights are zero; names and the note are escaped."""
+    rows = [
+        ROW | {"bytes_after": 60, "ratio": 6.667, "packed": True},
+        ROW | {"layer": "fc", "weights": 150, "sparsity": 0.0, "bytes_before": 600, "bytes_after": 240, "ratio": 2.5},
+    ]
+    assert total(rows) | {"ratio": 3.333} == {
+        "layer": "2 layers", "weights": 250, "sparsity": 0.36, "bytes_before": 1000, "bytes_after": 300, "ratio": 3.333,
+    }  # fmt: skip
+    about = {"budget": "10%", "kind": "params", "before": 250, "after": 25, "scope": "local"}
+    page = told(**about, method="unstructured", layers=rows, note="Zeros save <bytes>, not time.")
+    assert "Bytes of 2 layers: 1,000 to 300, 3.3 times smaller" in page and "conv&lt;1&gt;" in page
+    assert "<p>Zeros save &lt;bytes&gt;, not time.</p>" in page and "250 to 25 that are not zero" in page
+    assert "unstructured, local" in page and "?" not in page
+    assert "svd: 2 layers are two thin ones" in told(**about, method="svd", ranks={"conv1": 4, "fc": 2})
+
+
+def test_a_layer_that_went_has_no_ratio():
+    """Its bytes went to nothing: no figure, and no fault."""
+    gone = ROW | {"sparsity": 0.0, "bytes_after": 0, "ratio": None}
+    assert "<td>-</td>" in told(blocks=[{"block": "layer3.1"}], layers=[gone])
 
 
 def test_sensitivity_is_drawn(tmp_path):

@@ -47,8 +47,8 @@ QUANTIZATION = {"scheme": "w4", "calibrator": "minmax", "images": 512, "agreemen
                 "note": HOSTILE, "equalize": False, "bias_correction": True, "max_drop": 0.005,
                 "kept": {"int8": [HOSTILE]},
                 "sensitivity": [{"layer": HOSTILE, "bits": 4, "n": 500, "loss_rise": -0.01, "accuracy_drop": 0.0}],
-                "layers": [{"layer": HOSTILE, "bits": 4, "bytes_before": 400, "bytes_after": 100, "ratio": 4.0}],
-                }  # fmt: skip
+                "layers": [{"layer": HOSTILE, "weights": 100, "sparsity": 0.02, "bits": 3, "stored_bits": 4,
+                            "bytes_before": 400, "bytes_after": 100, "ratio": 4.0}]}  # fmt: skip
 ABSTAINING = {"chosen_on": HOSTILE, "thresholds": [
     {"aim": 0.9, "threshold": 0.55, "n": 450, "coverage": 0.9, "accuracy": 0.93}],
     "conformal": [{"method": HOSTILE, "aim": 0.9, "coverage": 0.91, "mean_size": 1.2}]}  # fmt: skip
@@ -184,7 +184,8 @@ def test_pruning_and_quantization_say_what_each_layer_costs(rich):
     text = pruning(model)
     assert "25</td>" in text and "1,000 to 90" in text
     assert "Against trained from scratch (90.3 %) it is better: +1.2 points [+0.4, +2.0], p = 0.000." in text
-    assert "kept in int8" in quantization(model) and "-0.010" in quantization(model)
+    assert "4 bits; kept in int8" in quantization(model) and "-0.010" in quantization(model)
+    assert "32 of 64 channels gone" in text and "3 in 4" in quantization(model)
 
 
 def test_what_was_trained_while_rounding_is_not_called_calibrated(rich):

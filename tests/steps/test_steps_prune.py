@@ -198,7 +198,7 @@ def test_blocks_go_by_what_they_are_missed(prune, folder):
 def test_blocks_alone_need_no_budget(prune):
     """--depth without a budget removes no channel; more blocks than can go are refused with their number."""
     _, run = prune("blocks", "--depth", 2, "--depth-by", "influence", "--epochs", 1)
-    assert run.result["pruning"].keys() == {"blocks"} and len(run.result["pruning"]["blocks"]) == 2
+    assert run.result["pruning"].keys() == {"blocks", "layers"} and len(run.result["pruning"]["blocks"]) == 2
     assert all(0 < row["influence"] < 2 for row in run.result["pruning"]["blocks"])
     outcome, _ = prune("too-deep", "--depth", 3, "--epochs", 1, code=2)
     assert "--depth 3: 2 can go and no more" in outcome.err

@@ -57,10 +57,15 @@ def attentions(model: nn.Module) -> list[Attention]:
     """The layers of `UNDERSTOOD`, in module order."""
     found = []
     for name, module in model.named_modules():
-        if f"{type(module).__module__}.{type(module).__qualname__}" in UNDERSTOOD:
+        if f"{type(module).__module__}.{type(module).__qualname__}" in UNDERSTOOD and _is_whole(module):
             heads = module.num_heads
             found.append(Attention(name, module, heads, module.qkv.out_features // (3 * heads)))
     return found
+
+
+def _is_whole(module: nn.Module) -> bool:
+    """Whether its layers are what they were; `strop prune --method svd` makes two of one."""
+    return all(isinstance(layer, nn.Linear) for layer in (module.qkv, module.proj))
 
 
 def uncut_attentions(model: nn.Module) -> dict[str, str]:

@@ -48,7 +48,7 @@ def mac_counter(model: nn.Module, groups: Sequence[Group], example_input: Tensor
     Args:
         example_input: (B, C, H, W); one forward pass shows at how many positions each layer is applied.
     """
-    positions, tokens = _positions(model, example_input)
+    positions, tokens = layer_positions(model, example_input)
     in_layers, in_attention = _counter(model, groups, positions), _products(model, groups, positions, tokens)
     nothing = np.zeros(len(groups), dtype=np.int64)
     elsewhere = count_macs(model, tuple(example_input.shape[1:])) - in_layers(nothing) - in_attention(nothing)
@@ -166,7 +166,7 @@ def _products(model: nn.Module, groups: Sequence[Group], positions: Mapping[str,
 
 
 @torch.no_grad()
-def _positions(model: nn.Module, example_input: Tensor) -> tuple[dict[str, int], dict[str, int]]:
+def layer_positions(model: nn.Module, example_input: Tensor) -> tuple[dict[str, int], dict[str, int]]:
     """Weight name -> at how many positions a picture meets it, and how many of them lie in one row."""
     found: dict[str, int] = {}
     in_row: dict[str, int] = {}

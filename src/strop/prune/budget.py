@@ -78,22 +78,38 @@ def solve(
     """
     choose = partial(_by_share if scope == "local" else _by_threshold, importance, rules)
     widths = {name: len(values) for name, values in importance.items()}
-    best = None
-    for step in sorted({min(round_to, r) for r in ROUNDINGS} | {round_to}, reverse=True):
-        steps = {name: _step(width, step, rules.get(name, PLAIN)) for name, width in widths.items()}
+
+    def plan_for(step: int) -> Plan | None:
+        steps = {name: width_step(width, step, rules.get(name, PLAIN)) for name, width in widths.items()}
         keep = _bisect(partial(choose, steps), cost, limit)
         if keep is None:
-            continue
+            return None
         _give_back(keep, widths, steps, rules, cost, limit)
-        plan = Plan(keep, cost(keep), step)
-        best = plan if best is None or plan.cost > best.cost else best
-        if best.cost >= (1 - tolerance) * limit:
-            break
+        return Plan(keep, cost(keep), step)
+
+    best = relax(plan_for, limit, round_to, tolerance)
     if best is None:
         raise GateFailed(
             f"the budget of {limit:,} can't be met: with the fewest channels that scope {scope} leaves in every "
             f"group {cost(narrowest(importance, scope, rules)):,} remain. Give a larger budget."
         )
+    return best
+
+
+def relax(
+    plan_for: Callable[[int], Plan | None], limit: int, round_to: int, tolerance: float = TOLERANCE
+) -> Plan | None:
+    """The plan with the coarsest rounding that comes within the tolerance under the limit, or the nearest one.
+
+    Args:
+        plan_for: the largest plan at or under the limit in multiples of so many; None where there is none.
+    """
+    best = None
+    for step in sorted({min(round_to, r) for r in ROUNDINGS} | {round_to}, reverse=True):
+        plan = plan_for(step)
+        best = plan if plan and (best is None or plan.cost > best.cost) else best
+        if best and best.cost >= (1 - tolerance) * limit:
+            break
     return best
 
 
@@ -105,7 +121,8 @@ def narrowest(
     return choose(importance, rules, dict.fromkeys(importance, 1), 0.0)
 
 
-def _step(width: int, step: int, rule: Rule) -> int:
+def width_step(width: int, step: int, rule: Rule = PLAIN) -> int:
+    """Of a group narrower than four steps a quarter of its width; that of the rule, if it names one."""
     return rule.step or max(1, min(step, width // 4))
 
 

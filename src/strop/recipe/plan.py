@@ -141,6 +141,8 @@ def _trained(step: Any, before: Known | None) -> Known:
 
 def _pruned(step: Any, before: Known) -> Known:
     whole = before.counts
+    if step.method == "unstructured":
+        return before  # zeros are parameters too
     if step.params is not None:
         share = min(1.0, step.params.limit(whole.parameters) / whole.parameters)
     elif step.macs is not None:

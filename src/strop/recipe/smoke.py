@@ -194,7 +194,7 @@ def _can_be_had(step: Train) -> bool:
 
 def _share(step: Prune, settings: dict[str, Any], changes: list[str]) -> dict[str, Any]:
     """Half of the parameters or MACs, in two rounds at the most: what a small network can be pruned to."""
-    found: dict[str, Any] = {"round_to": 1}
+    found: dict[str, Any] = {} if step.method == "unstructured" else {"round_to": 1}
     if settings.pop("depth", None) is not None:
         found["params"] = HALF
         changes.append(f"prune: {step.depth} blocks out is {HALF} of params")

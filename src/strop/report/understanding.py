@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .columns import Column
 from .numbers import DASH, percent, significant
+from .stored import byte_columns
 from .table import draw
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ class Understanding:
             return (Text(_wrap(line, width)) for line in lines)
 
         yield from wrapped(head(self.info))
-        if "weights" not in self.info:
+        if "stored" in self.info:
+            yield Text()
+            yield draw(byte_columns(self.info["stored"]), width)
+        elif "weights" not in self.info:
             yield Text()
             yield draw(layer_columns(self.info, width), width)
             yield Text()

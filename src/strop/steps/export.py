@@ -10,7 +10,7 @@ from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
 from .forms import FormsField, check_forms, write_forms
-from .step import MOVED, Step, require_model
+from .step import MOVED, Step, log, require_model
 
 
 class Export(Step):
@@ -90,6 +90,7 @@ class Export(Step):
         from ..deploy.files import list_files
         from ..deploy.onnx import export_float, merge_preprocessing
         from ..deploy.runtime import OnnxModel
+        from ..deploy.sparse import pack_zeros
         from .looks import count_look
         from .results import describe_file, measured
         from .subjects import write_description
@@ -103,6 +104,11 @@ class Export(Step):
                 source = Path(scratch) / "float.onnx"
                 shape = settings.channels, settings.input_size, settings.input_size
                 export_float(artifact.load(parent).net, shape, source)
+                dense = source.stat().st_size
+                if packed := pack_zeros(source):
+                    sizes = f"{source.stat().st_size:,} of {dense:,} bytes remain"
+                    log.info("%s: the zeros of %d layers are left out:", run.id, len(packed))
+                    log.info("  %s; it computes as before", sizes)
             merge_preprocessing(source, run.folder / "model.onnx", settings, classes)
         write_description(run.folder, parent)
         split, session = self._split(data), OnnxModel(run.folder / "model.onnx")

@@ -49,6 +49,7 @@ class Info(Strict):
     measure: bool = Field(False, description="time the layers on this device")
     rounds: int = Field(30, ge=3, le=10_000, description="timed passes of --measure")
     device: str = Field("cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="for --measure: auto, cpu or cuda")
+    bytes: bool = Field(False, description="what each layer of a pruned or quantized run takes in its file")
     weights: bool = Field(False, description="how the weights of a run are spread, and how its layers respond")
     against: RunReference | None = Field(None, description="for --weights: a second run, laid over the first")
     pictures: int = Field(256, ge=2, le=100_000, description="for --weights: validation pictures to respond to")
@@ -62,6 +63,8 @@ class Info(Strict):
             UserError: there is no such network or run, it refuses such a picture, or a place to write is taken.
         """
         self._check()
+        if self.bytes:
+            return self._stored()
         from .anatomy import describe
 
         subject = self._open()
@@ -81,6 +84,10 @@ class Info(Strict):
         """Refuse before the work what can be known to fail."""
         if self.all and self.depth is not None:
             raise UserError("strop info", "--all and --depth contradict each other. Leave one out.")
+        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        others = [f"--{name.replace('_', '-')}" for name in given if name not in ("subject", "bytes")]
+        if self.bytes and others:
+            raise UserError("--bytes", f"reads what the run wrote and has no use for {others[0]}. Leave one out.")
         if self.against is not None and not self.weights:
             raise UserError("--against", "belongs to --weights. Add it, or leave both out.")
         if self.against is not None:
@@ -93,6 +100,28 @@ class Info(Strict):
             check_new_folder("out", Path(self.out))
         if self.weights and not self._is_run():
             raise UserError("--weights", f"'{self.subject}' is no run: its weights are drawn at random. Give a run.")
+
+    def _stored(self) -> dict[str, Any]:
+        """Sparsity, bits and bytes of each layer, as result.json has them."""
+        from ..report.stored import stored_layers
+
+        if not self._is_run():
+            raise UserError("--bytes", f"'{self.subject}' is no run. Give one of prune or quantize.")
+        run = Run.open(self.subject)
+        layers, note = stored_layers(run.result)
+        if not layers:
+            raise UserError(
+                "--bytes", f"'{run.id}' says nothing of the bytes of its layers. Give a run of prune or quantize."
+            )
+        model = run.result["model"]
+        return {
+            "model": model["name"],
+            "run": str(run.folder),
+            "classes": len(run.data["classes"]),
+            **{name: model[name] for name in ("input_size", "parameters", "macs", "macs_convention")},
+            "stored": layers,
+            "notes": [note] if note else [],
+        }
 
     def _open(self) -> Subject:
         return self._open_run(Run.open(self.subject)) if self._is_run() else self._build()

@@ -1,4 +1,4 @@
-"""strop prune: remove channels down to a budget, then fine-tune under a teacher."""
+"""strop prune: remove channels, ranks or single weights down to a budget, then fine-tune under a teacher."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ from .step import MOVED, ROOT
 from .teachers import Teachers
 
 KINDS = ("params", "macs", "bytes", "latency")
+WORDS = {"channels": "pruned", "svd": "svd", "unstructured": "unstructured"}
+OF_CHANNELS = ("criterion", "attention", "depth", "sensitivity", "controls", "latency")
+IDLE = {
+    "channels": (),
+    "svd": (*OF_CHANNELS, "scope", "rounds"),
+    "unstructured": (*OF_CHANNELS, "round_to", "macs", "bytes", "sparsify"),
+}
+"""What has no effect with a method."""
+INSTEAD = {"svd": "params, macs or bytes", "unstructured": "params, of what is not zero"}
 BUDGETS = "params (9% or 0.96M), macs (50% or 0.46G), bytes (1MB) or latency (1.5ms)"
 
 
@@ -37,6 +46,10 @@ class Prune(TrainingOptions):
     bytes: ByteBudgetField | None = Field(None, description="size of model.safetensors that may remain: 1MB or 25%")
     latency: TimeBudgetField | None = Field(
         None, description="time of one picture in ONNX Runtime here, one thread: 1.5ms, or 25% of the parent's"
+    )
+    method: Literal["channels", "svd", "unstructured"] = Field(
+        "channels",
+        description="channels; as controls svd (layers as two thin ones), unstructured (small weights zero)",
     )
     criterion: part_of(criteria) = Field("group-norm", validate_default=True, description="how channels are ranked")
     scope: Literal["local", "global"] = Field(
@@ -61,6 +74,17 @@ class Prune(TrainingOptions):
     distill: Distill = Field(
         "kd", validate_default=True, description="loss on the teacher's answers or maps, as in kd+hint, or none"
     )
+
+    @model_validator(mode="after")
+    def _method_heeds(self) -> Prune:
+        """What has no effect with a method is refused."""
+        for name in IDLE[self.method]:
+            default = type(self).model_fields[name].get_default()
+            given = getattr(self, name)
+            if given != default and getattr(given, "name", given) != default:
+                instead = f"; write {INSTEAD[self.method]}" if name in KINDS else ""
+                raise ValueError(f"{name}: has no effect with method {self.method}. Leave it out{instead}.")
+        return self
 
     @model_validator(mode="after")
     def _agree(self) -> Prune:
@@ -94,8 +118,15 @@ class Prune(TrainingOptions):
             train_controls(self, run)
         return run
 
+    def settings(self) -> dict:
+        """Without the usual method: a run that was made before there were others is the same work."""
+        settings = super().settings()
+        if self.method == "channels":
+            del settings["method"]
+        return settings
+
     def default_id(self, parents: dict[str, Run]) -> str:
-        return f"{parents['parent'].id}-pruned"
+        return f"{parents['parent'].id}-{WORDS[self.method]}"
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
         super().check(parents, data)
@@ -112,20 +143,25 @@ class Prune(TrainingOptions):
         from ..train.precision import resolve_precision
         from .constraining import describe_before, draw_change
         from .dropping import with_drops
+        from .factorizing import Factorizing
         from .objective import word_training
         from .pruning import Pruning
         from .results import describe_model, describe_training, measure_best_and_last, note_weights
         from .rounds import train_rounds
         from .sparsity import describe_sparsity
         from .start import choose_device, open_pictures, resolve
+        from .stored import describe_layers, layer_sizes
         from .teachers import load_teacher
+        from .zeroing import Zeroing
 
         parent = parents["parent"]
         description = read_json(parent.folder / "model.json")
         model, builder = with_drops(self, artifact.load(parent), description["builder"], description["attributes"])
         train, val = open_pictures(self, run, data, model.preprocess)
-        pruning = Pruning(run, model, self, train, val)
-        builder = pruning.take_out_blocks(builder)
+        whole = layer_sizes(model.net)
+        make = {"channels": Pruning, "svd": Factorizing, "unstructured": Zeroing}[self.method]
+        pruning = make(run, model, self, train, val)
+        builder = pruning.begin(builder)
         device = choose_device(run, self.device)
         precision = resolve(run, "precision", resolve_precision(self.precision, model.net, device))
         teacher = None
@@ -133,16 +169,16 @@ class Prune(TrainingOptions):
             teacher = load_teacher(self.teacher, run, parents, data) if self.teacher else artifact.load(parent)
         weights = describe_before(model.net, self)
         parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
-        facts, trained = train_rounds(run, model, builder, self, pruning.cut, **parts)
+        facts, trained = train_rounds(run, model, builder, pruning.options, pruning.cut, **parts)
         artifact.save(run.folder, model, builder)
         note_weights(run, model)
         draw_change(run, weights, model.net)
         before = parent.result["model"]
-        words = word_training(self, [*before["trained"], "pruned"], distilled=teacher is not None)
+        words = word_training(self, [*before["trained"], WORDS[self.method]], distilled=teacher is not None)
         return {
             "model": describe_model(run, model, before["name"], words),
             "measured": measure_best_and_last(run, model, val, data),
             "training": describe_training(facts, self),
-            **describe_sparsity(model.net, self),
-            "pruning": pruning.report(trained),
+            **describe_sparsity(model.net, pruning.options),
+            "pruning": pruning.report(trained) | {"layers": describe_layers(model.net, whole)},
         }

@@ -66,7 +66,7 @@ class Pruning:
             log.info("%s: %d layers of attention keep their heads and their width:", self.run.id, len(whole))
             log.info("  %s can't be cut; what else has channels is", kinds)
 
-    def take_out_blocks(self, builder: dict) -> dict:
+    def begin(self, builder: dict) -> dict:
         """Remove the blocks that --depth asks for; returns the builder without them."""
         if self.options.depth is None:
             return builder
@@ -128,13 +128,7 @@ class Pruning:
                 block["after"] = self.run.model_file.stat().st_size
             more = ("accuracy_before_fine_tuning", "candidates")
             block |= {name: last[name] for name in more if name in last}
-        if len(self.rounds) > 1:
-            shown = ("limit", "after", "round_to", "accuracy_before_fine_tuning")
-            block["rounds"] = [
-                {"round": n, **{name: chosen[name] for name in shown if name in chosen}, **facts}
-                for n, (chosen, facts) in enumerate(zip(self.rounds, trained, strict=True), 1)
-            ]
-        return block | self.about
+        return block | describe_rounds(self.rounds, trained) | self.about
 
     def _rank(self) -> Ranked:
         options = self.options
@@ -213,17 +207,31 @@ class Pruning:
         options, unit = self.options, {"latency": "ms", "bytes": "bytes"}.get(self.kind, self.kind)
         ending = number == options.rounds
         if not ending:
-            log.info("round %d of %d: %s remain", number, options.rounds, _count(chosen["after"]))
+            log.info("round %d of %d: %s remain", number, options.rounds, word_count(chosen["after"]))
         else:
-            amount = f"{_count(chosen['after'])} of {_count(self.before)} {unit}"
+            amount = f"{word_count(chosen['after'])} of {word_count(self.before)} {unit}"
             log.info("%s: %s remain (budget %s)", self.run.id, amount, self.budget.text)
         if chosen["round_to"] != options.round_to:
             log.info("  channels in multiples of %d: at %d it misses the budget", chosen["round_to"], options.round_to)
+
+
+def describe_rounds(rounds: list[dict], trained: list[dict]) -> dict:
+    """What each of several rounds removed and reached; nothing of a single one."""
+    if len(rounds) < 2:
+        return {}
+    shown = ("limit", "after", "round_to", "accuracy_before_fine_tuning")
+    return {
+        "rounds": [
+            {"round": n, **{name: chosen[name] for name in shown if name in chosen}, **facts}
+            for n, (chosen, facts) in enumerate(zip(rounds, trained, strict=True), 1)
+        ]
+    }
 
 
 def _describe(plan: Plan, limit: float) -> dict:
     return {"keep": plan.keep, "limit": limit, "after": plan.cost, "round_to": plan.round_to}
 
 
-def _count(number: float) -> str:
+def word_count(number: float) -> str:
+    """With thousands grouped, or in four digits where it is no whole number."""
     return f"{number:,}" if isinstance(number, int) else f"{number:.4g}"

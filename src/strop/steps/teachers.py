@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..models.classifier import Classifier
 
 PARENT = "parent"
+PRUNED = {"pruned", "svd", "unstructured"}  # what prune adds to `trained`, by method
 _BETWEEN = re.compile(r",(?!\w+=)")  # runs/a,runs/b and resnet50:weights=x.safetensors,runs/b
 _WEIGHTS = re.compile(r"(.+?)[:,]weights=(.+)")
 
@@ -123,7 +124,7 @@ def unpruned(run: Run) -> Run:
     while about := at.record["parents"].get("parent"):
         above, was_pruned = Run(at.folder / about["path"]), at.record["verb"] == "prune"
         if not is_run(str(above.folder)):
-            if was_pruned or "pruned" in at.result["model"]["trained"]:
+            if was_pruned or PRUNED & set(at.result["model"]["trained"]):
                 raise UserError("teacher: parent", f"'{about['id']}', before '{at.id}' in line, is gone. Name a run.")
             break
         if was_pruned:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..markup import bar, exact, facts, folded, grid, listed
-from ..numbers import percent, significant, times
+from ..numbers import percent, significant
+from ..stored import total, word_bits, word_ratio
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -22,11 +23,12 @@ def pruning(model: Model) -> str:
         return ""
     pairs = []
     if found.get("budget"):
-        unit = {"latency": " ms"}.get(found.get("kind"), "")
+        unit = " ms" if found.get("kind") == "latency" else ""
+        unit = " that are not zero" if found.get("method") == "unstructured" else unit
         pairs = [
             ("budget", f"{found['budget']} of the {found.get('kind', 'params')}"),
             ("before and after", " to ".join(_count(found.get(key)) for key in ("before", "after")) + unit),
-            ("criterion", f"{found.get('criterion', '?')}, {found.get('scope', '?')}"),
+            ("method", _method(found)),
         ]
     for name, title, key in (("blocks", "blocks taken out", "block"), ("rounds", "in rounds, to", "after")):
         rows = found.get(name)
@@ -37,7 +39,20 @@ def pruning(model: Model) -> str:
     if isinstance(before, int | float):
         pairs.append(("accuracy before fine-tuning", f"{percent(before)} %, on validation pictures"))
     text = f"<h3>Pruning</h3>{facts(pairs)}" + _controls(found.get("controls"))
-    return text + _groups(found.get("sensitivity")) + _widths(found.get("widths"))
+
+    def done(row: Mapping) -> str:
+        return f"{row['width'] - row['kept']:,} of {row['width']:,} channels gone"
+
+    text += _alone(found.get("sensitivity"), "group", done, "What each group costs alone, the worst first")
+    return text + _widths(found.get("widths")) + _stored(found)
+
+
+def _method(found: Mapping[str, Any]) -> str:
+    """'channels by group-norm, local', 'svd: 4 layers are two', 'unstructured, global'"""
+    if found.get("method") == "svd":
+        return f"svd: {len(found.get('ranks', ()))} layers are two thin ones"
+    way = "unstructured" if found.get("method") == "unstructured" else f"channels by {found.get('criterion', '?')}"
+    return f"{way}, {found.get('scope', '?')}"
 
 
 def _controls(found: Any) -> str:
@@ -50,25 +65,6 @@ def _controls(found: Any) -> str:
             difference = f"{100 * one['difference']:+.1f} points [{low}, {high}], p = {one['p']:.3f}"
             lines.append(f"Against {words} ({percent(one['accuracy'])} %) it is {one['verdict']}: {difference}.")
     return listed(lines) if lines else ""
-
-
-def _groups(rows: Any) -> str:
-    """The rise of the loss when a share of one group's channels alone is gone, the worst first."""
-    if not rows:
-        return ""
-    ordered = sorted(rows, key=lambda row: -row["loss_rise"])[:LAYERS]
-    most = max(ordered[0]["loss_rise"], 1e-12)
-    lines = (
-        [
-            escape(row["group"]),
-            f"{row['width'] - row['kept']:,} of {row['width']:,}",
-            bar(row["loss_rise"] / most) + exact(row["loss_rise"], _signed(row["loss_rise"])),
-            exact(row["accuracy_drop"], percent(row["accuracy_drop"], 2)),
-        ]
-        for row in ordered
-    )
-    heads = ["group", "channels gone", "rise of the loss, nats", "accuracy lost, points"]
-    return folded("What each group costs alone, the worst first", grid("Groups", heads, lines, flat=True))
 
 
 def _widths(widths: Any) -> str:
@@ -96,10 +92,16 @@ def quantization(model: Model) -> str:
         pairs.append(("answers as its parent", f"on {percent(found['agreement'])} % of the validation pictures"))
     if isinstance(found.get("accuracy_drop"), int | float):
         pairs.append(("accuracy lost", f"{percent(found['accuracy_drop'], 2)} points, on validation pictures"))
-    note = f"<p>{escape(str(found['note']))}</p>" if found.get("note") else ""
-    text = f"<h3>Quantization</h3>{facts(pairs)}{note}"
+    text = f"<h3>Quantization</h3>{facts(pairs)}"
     kept = {name: word for word, names in (found.get("kept") or {}).items() for name in names}
-    return text + _sensitivity(found.get("sensitivity"), kept) + _stored(found.get("layers"))
+
+    def done(row: Mapping) -> str:
+        words = f"{row['bits']} bits"
+        return f"{words}; kept in {kept[row['layer']]}" if row["layer"] in kept else words
+
+    rows = found.get("sensitivity") or []
+    title = f"What each of {len(rows)} layers costs alone, the worst first"
+    return text + _alone(rows, "layer", done, title) + _stored(found)
 
 
 def _calibrated(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -127,46 +129,56 @@ def _trained(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return pairs + [(title, f"{percent(value, 2)} %") for title, value in figures.items() if value is not None]
 
 
-def _sensitivity(rows: Any, kept: Mapping[str, str]) -> str:
-    """The rise of the loss when one layer alone is quantized; those that stayed as they were are named."""
+def _alone(rows: Any, name: str, done: Callable[[Mapping], str], title: str) -> str:
+    """What it costs to change one group or layer alone, the worst first.
+
+    Args:
+        name: the key of what is changed; done: what is done to it, in words.
+    """
     if not rows:
         return ""
     ordered = sorted(rows, key=lambda row: -row["loss_rise"])[:LAYERS]
     most = max(ordered[0]["loss_rise"], 1e-12)
     lines = (
         [
-            escape(row["layer"]),
+            escape(row[name]),
+            escape(done(row)),
             bar(row["loss_rise"] / most) + exact(row["loss_rise"], _signed(row["loss_rise"])),
             exact(row["accuracy_drop"], percent(row["accuracy_drop"], 2)),
-            escape(f"kept in {kept[row['layer']]}" if row["layer"] in kept else ""),
         ]
         for row in ordered
     )
-    title = f"What each layer costs alone, in {rows[0]['bits']} bits: the worst of {len(rows)} first"
-    heads = ["layer", "rise of the loss, nats", "accuracy lost, points", ""]
-    return folded(title, grid("Sensitivity", heads, lines, flat=True))
+    heads = [name, "alone", "rise of the loss, nats", "accuracy lost, points"]
+    return folded(title, grid(title, heads, lines, texts=2, flat=True))
 
 
 def _signed(value: float) -> str:
     return f"-{significant(-value, 2)}" if value < 0 else significant(value, 2)
 
 
-def _stored(layers: Any) -> str:
-    """What each layer takes in the file."""
+def _stored(found: Mapping[str, Any]) -> str:
+    """What each layer takes in the file, and whether that saves time too."""
+    layers = found.get("layers") or []
+    note = f"<p>{escape(found['note'])}</p>" if isinstance(found.get("note"), str) else ""
     if not layers:
-        return ""
+        return note
     lines = (
         [
             escape(layer["layer"]),
-            f"{layer['bits']}",
-            f"{layer['bytes_before']:,}",
-            bar(layer["bytes_after"] / max(1, layer["bytes_before"])) + f"{layer['bytes_after']:,}",
-            times(layer["ratio"]),
+            exact(layer["sparsity"], percent(layer["sparsity"])),
+            escape(word_bits(layer)),
+            exact(layer["bytes_before"], f"{layer['bytes_before']:,}"),
+            bar(layer["bytes_after"] / max(1, layer["bytes_before"]))
+            + exact(layer["bytes_after"], f"{layer['bytes_after']:,}"),
+            exact(layer["ratio"], word_ratio(layer["ratio"])),
         ]
         for layer in layers[:LAYERS]
     )
-    heads = ["layer", "bits", "bytes before", "bytes after", "times smaller"]
-    return folded(f"Bytes of {len(layers)} layers", grid("Bytes of each layer", heads, lines, flat=True))
+    whole = total(layers)
+    sizes = f"{whole['bytes_before']:,} to {whole['bytes_after']:,}, {word_ratio(whole['ratio'])} times smaller"
+    heads = ["layer", "zeros, %", "bits", "bytes before", "bytes after", "times smaller"]
+    title = f"Bytes of {len(layers)} layers: {sizes}"
+    return note + folded(title, grid("Bytes of each layer", heads, lines, flat=True))
 
 
 def _count(value: Any) -> str:
