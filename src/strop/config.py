@@ -20,6 +20,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(defer_build=True, strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Command(Strict):
+    """A config that a user makes: on the command line, in a recipe, or here, in Python.
+
+    Raises:
+        UserError: every mistake, in the words of the command line.
+    """
+
+    def __init__(self, **given: Any):
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise UserError(f"strop.{type(self).__name__}", *problems(error, type(self))) from None
+
+    # Without it pydantic would come through here when it validates, and `validate` below would find no mistakes.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
 class Part(Strict):
     """A registered part by name, with all of its options resolved.
 

@@ -12,6 +12,7 @@ import torch
 import strop
 from strop import Prune
 from strop.config import Budget, _convert
+from strop.errors import UserError
 from strop.models import build
 from strop.prune.prune import prune
 from strop.registry import REQUIRED, Registry
@@ -173,7 +174,7 @@ def test_a_criterion_is_one_file(added):
         contract(registry, entry)
     step = Prune(parent="runs/x", params="9%", criterion="largest:power=2")
     assert (step.criterion.name, step.criterion.options) == ("largest", {"power": 2.0})
-    with pytest.raises(ValueError, match="Did you mean 'power'"):
+    with pytest.raises(UserError, match="Did you mean 'power'"):
         Prune(parent="runs/x", params="9%", criterion="largest:powr=2")
     torch.manual_seed(0)
     net = build("cnn2", num_classes=3, input_size=16)
@@ -215,7 +216,7 @@ def test_adding_a_loss_touches_one_file(tmp_path, monkeypatch):
     test_objects_are_made_with_their_defaults(registry)
     step = Train(data="d", model="cnn2", teacher="t", distill="cosine:weight=2")
     assert step.distill[0].options == {"weight": 2.0, "hard_weight": 1.0}
-    with pytest.raises(ValueError, match="wieght: unknown option. Did you mean 'weight'?"):
+    with pytest.raises(UserError, match="wieght: unknown option. Did you mean 'weight'?"):
         Train(data="d", model="cnn2", teacher="t", distill="cosine:wieght=2")
     ours, theirs = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[2.0, 0.0], [3.0, 0.0]])
     loss = make_part(registry, step.distill[0])

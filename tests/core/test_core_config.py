@@ -10,6 +10,8 @@ from strop import Bench, Evaluate, Export, Predict, Prune, Quantize, Recipe, Tra
 from strop.cli import main
 from strop.config import Budget
 from strop.errors import UserError
+from strop.steps import step_class
+from strop.yaml import read_yaml
 
 # The three mistakes of the example in DESIGN, section 8.
 BROKEN = """\
@@ -143,10 +145,24 @@ def test_missing_data(refused, prepared, same_as_snapshot):
     same_as_snapshot("missing-data", f"error: {caught.value}\n{refused('train', '--model', 'cnn3')}")
 
 
+@pytest.mark.parametrize(("name", "verb", "options", "flags"), MISTAKES, ids=[row[0] for row in MISTAKES])
+def test_python_says_the_same(prepared, name, verb, options, flags):
+    """The sentences of YAML, in the same order, without the place in the file; and nothing of pydantic's."""
+    (prepared / "r.yaml").write_text(yaml(verb, options))
+    [settings] = read_yaml(prepared / "r.yaml")["steps"][0].values()
+    with pytest.raises(UserError) as of_yaml:
+        Recipe.load("r.yaml")
+    with pytest.raises(UserError) as of_python:
+        step_class(verb)(**settings)
+    assert of_python.value.where == f"strop.{step_class(verb).__name__}"
+    places = [problem.removeprefix(f"steps[0].{verb}.") for problem in of_yaml.value.problems]
+    assert of_python.value.problems == places
+
+
 def test_python_refuses_the_same(prepared):
     """Values of the wrong type, unknown options and broken rules do not get past the class either."""
     for wrong in ({"epochs": "3"}, {"epoch": 3}, {"distill": "kd"}, {"seed": -1}, {"augment": 3}, {"loss": "ce"}):
-        with pytest.raises(ValueError):
+        with pytest.raises(UserError):
             Train(data="fashion-mini", model="cnn3", **wrong)
     Train(data="fashion-mini", model="cnn3")
 

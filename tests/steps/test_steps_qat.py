@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from strop import artifact
-from strop.errors import GateFailed, RunFailed
+from strop.errors import GateFailed, RunFailed, UserError
 from strop.runs import Run, read_json
 from strop.steps import bits, epochs, qat
 from strop.steps.data import reopen
@@ -164,7 +164,7 @@ def test_mixed_bits_are_trained_and_fit(trained, strop, tmp_path, monkeypatch):
     ],
 )
 def test_options_without_effect_are_refused(options, message):
-    with pytest.raises(ValueError, match=message[:60].replace("(", "\\(")):
+    with pytest.raises(UserError, match=message[:60].replace("(", "\\(")):
         Quantize(parent="runs/small", **options)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from pydantic import Field
 
 from ..augment import PRESETS
-from ..config import Strict
+from ..config import Command
 from ..errors import UserError
 from ..runs import check_new_file, check_new_folder, free_folder
 from .embedding import EmbeddingField, make_embed
@@ -32,7 +32,7 @@ class Audited(NamedTuple):
     files: list[Path]
 
 
-class Audit(Strict):
+class Audit(Command):
     """Find corrupt, duplicate, leaking, mislabelled and unbalanced pictures. The data set stays as it is.
 
     Example: strop audit photos/ --labels --fix exclude.txt

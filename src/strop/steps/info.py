@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..config import RunReference, Strict
+from ..config import Command, RunReference
 from ..errors import UserError
 from ..runs import Run, check_new_file, check_new_folder, free_folder
 from .step import require_model
@@ -25,7 +25,7 @@ class Subject(NamedTuple):
     run: Run | None
 
 
-class Info(Strict):
+class Info(Command):
     """Show what each layer of a network or a run holds, computes, moves and sees; draw, time and weigh it.
 
     Example: strop info resnet18 --input-size 64 --classes 10

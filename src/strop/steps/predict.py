@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ..config import RunReference, Strict
+from ..config import Command, RunReference
 from ..errors import UserError
 from ..runs import check_new_file
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_SHOWN = 20
 
 
-class Predict(Strict):
+class Predict(Command):
     """Classify pictures: files, folders, 'patterns/**/*.jpg', - (a picture or paths on stdin), http://HOST/PICTURE.
 
     An export is run without torch. Writes nothing, but for the grid that is asked for.

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .. import launch, runs
-from ..config import Strict
+from ..config import Command
 from ..errors import GateFailed, Interrupted, RunFailed, UserError
 from ..runs import Run
 from ..writing import FULL, describe_failure
@@ -32,7 +32,7 @@ NOT_IN_KEY = {
 DATA_NOT_IN_KEY = {"source", "max_unreadable", "exclude"}  # what these lead to is in the fingerprint
 
 
-class Step(Strict):
+class Step(Command):
     """One step; subclasses name their verb, their fields, which fields refer to runs, and `run`."""
 
     verb: ClassVar[str]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..config import RunReference, Strict
+from ..config import Command, RunReference
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Verification(NamedTuple):
     note: str | None = None
 
 
-class Verify(Strict):
+class Verify(Command):
     """Hold an export against its evidence: its files, class order, preprocessing and figures, and its accuracy again.
 
     Exits with 3 and the reason where something differs. Writes nothing. The accuracy is measured on the pictures that
