@@ -82,6 +82,10 @@ def _print_run(run: Any, *, as_json: bool) -> None:
             log.info("  %sNLL %.3f, Brier %.3f, ECE %.3f", top, *(scores[name] for name in ("loss", "brier", "ece")))
         if scores.get("looks", 0) > 1:
             log.info("  this test set has been looked at %d times", scores["looks"])
+    for about in result.get("runtimes", [])[1:]:
+        differ = f"{about['disagreements']['count']:,} of {about['n']:,}"
+        words = (about["name"], 100 * about["accuracy"], differ, about["disagreements"]["to"])
+        log.info("  in %s: accuracy %.2f %%, %s answers differ from %s", *words)
     if run.record["verb"] == "evaluate":
         _print_evaluation(result)
     for checkpoint in ("best", "last") if "cross_validation" in result else ():
@@ -210,7 +214,7 @@ def _print_verification(found: Any, *, as_json: bool) -> int:
         print(json.dumps(found._asdict() | {"checks": checks}, ensure_ascii=False))
     else:
         for check in found.checks:
-            text = f"{check.name:<14}{'' if check.holds else 'DIFFERS: '}{check.said}"
+            text = f"{check.name:<14}{'DIFFERS: ' if check.holds is False else ''}{check.said}"
             print(fill(text, 80, subsequent_indent=14 * " "))
         print(fill(found.verdict + (f": {found.note}" if found.note else ""), 80))
     return GATE_NOT_HELD if found.verdict == "differs" else DONE

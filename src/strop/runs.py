@@ -22,7 +22,7 @@ from .errors import UserError
 from .writing import write_json, write_whole
 
 MODEL_FILES = ("model.safetensors", "model.onnx")
-TRACED_PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "onnx", "onnxruntime", "numpy")
+TRACED_PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "onnx", "onnxruntime", "openvino", "numpy")
 
 
 def read_json(path: Path) -> Any:

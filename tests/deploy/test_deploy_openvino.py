@@ -60,6 +60,18 @@ def test_compiled_once_for_every_shape_the_first_answers_are_right(merged, sides
             assert np.abs(theirs(images)[0] - ours(images)).max() < 1e-3
 
 
+def test_pictures_of_any_size_are_run_by_one_network(merged, monkeypatch):
+    """Squares are compiled for their shape, what has to be scaled once for all; answers are those of ONNX Runtime."""
+    compiled = []
+    compile_ = OpenvinoModel._compile
+    monkeypatch.setattr(OpenvinoModel, "_compile", lambda self, shape: (compiled.append(shape), compile_(self, shape)))
+    ours, theirs = OnnxModel(merged, threads=1), OpenvinoModel(merged, threads=1)
+    for shape in ((2, 32, 32, 3), (2, 40, 33, 3), (1, 32, 50, 3), (3, 20, 27, 3), (2, 32, 32, 3)):
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        assert np.abs(theirs(images) - ours(images)).max() < 1e-3
+    assert compiled == [(2, 32, 32, 3), ()]
+
+
 def test_what_is_no_model_is_refused(exported, tmp_path):
     """Bytes of another kind, and a graph that points at another file, which it would read."""
     (tmp_path / "broken.onnx").write_bytes(b"\xff\x00 no graph")

@@ -13,6 +13,7 @@ from .forms import forms
 from .settings import Settings
 
 CARD = "README.md"
+BESIDE = "in "
 TEXT = """# {name}, exported by strop
 
 `model.onnx` says which of {count} classes a picture shows: {classes}.
@@ -29,7 +30,7 @@ TEXT = """# {name}, exported by strop
 | macro F1 | {figures[macro F1]} |
 | calibration | {figures[calibration]} |
 | latency | {figures[latency]}, 1 thread, {processor} |
-| resizing | {figures[resizing]} |
+{beside}| resizing | {figures[resizing]} |
 
 These figures were measured on this very file; `evidence.json` holds them with the hashes of all files of this folder,
 of the data and the parents. `strop verify` on this folder measures again and says whether all of it still holds.
@@ -75,6 +76,7 @@ def write_card(run: Run, result: dict, settings: Settings, resizing: dict, sourc
     scores, model, latency = result["measured"][0], result["model"], result["latency"]["latency_ms"]
     low, high = scores["accuracy_interval"]
     counts = [sum(run.data["counts"]["train"].values())] if (run.folder / "data.json").is_file() else []
+    rows = figures(scores, latency, resizing, settings.temperature, result.get("runtimes", []))
     card = TEXT.format(
         name=run.record["parents"]["parent"]["id"],
         model=model["name"],
@@ -92,7 +94,8 @@ def write_card(run: Run, result: dict, settings: Settings, resizing: dict, sourc
         data=scores["data"],
         n=f"{scores['n']:,}",
         width=100 * max(high - scores["accuracy"], scores["accuracy"] - low),
-        figures=figures(scores, latency, resizing, settings.temperature),
+        figures=rows,
+        beside="".join(f"| {name} | {row} |\n" for name, row in rows.items() if name.startswith(BESIDE)),
         processor=run.record["machine"]["processor"],
         alpha=settings.alpha,
         forms=_forms(result.get("forms", []), settings.input_size),
@@ -104,8 +107,11 @@ def write_card(run: Run, result: dict, settings: Settings, resizing: dict, sourc
     write_client(run, "package.json", "package.json")
 
 
-def figures(scores: dict, latency_ms: dict, resizing: dict, temperature: float) -> dict[str, str]:
-    """The rows of the card's table that were measured, by their names; `verify` reads them again."""
+def figures(scores: dict, latency_ms: dict, resizing: dict, temperature: float, runtimes: list[dict]) -> dict[str, str]:
+    """The rows of the card's table that were measured, by their names; `verify` reads them again.
+
+    Those of further runtimes begin with `BESIDE`.
+    """
     low, high = scores["accuracy_interval"]
     interval = f"{100 * low:.2f} to {100 * high:.2f}, {scores['interval_method']}"
     loss, ece = (_digits(scores.get(name)) for name in ("loss", "ece"))
@@ -117,7 +123,16 @@ def figures(scores: dict, latency_ms: dict, resizing: dict, temperature: float) 
         "latency": f"{latency_ms['p50']:.3f} ms a picture (p50; p95 {latency_ms['p95']:.3f})",
         "resizing": f"{resizing['same_class']:,} of {resizing['n']:,} pictures get the class that they get when strop "
         "scales them itself",
+        **{f"{BESIDE}{about['name']} {about['version']}": _beside(about) for about in runtimes[1:]},
     }
+
+
+def _beside(about: dict) -> str:
+    differ, latency = about["disagreements"], about["latency_ms"]
+    return (
+        f"accuracy {100 * about['accuracy']:.2f} %, {differ['count']:,} of {about['n']:,} answers differ; latency "
+        f"{latency['p50']:.3f} ms (p95 {latency['p95']:.3f})"
+    )
 
 
 def write_client(run: Run, source: str, target: str, pattern: str = "(?!)", value: str = "") -> None:

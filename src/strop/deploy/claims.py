@@ -37,17 +37,18 @@ def check_figures(folder: Path, evidence: Evidence) -> Check:
 def _interval_that_differs(evidence: Evidence) -> str | None:
     from ..measure.metrics import wilson
 
-    scores = evidence.accuracy.model_dump()
-    for name in SHARES:
-        share, n = scores[name], evidence.accuracy.n
+    measured = [(name, "", evidence.accuracy.model_dump()) for name in SHARES]
+    measured += [("accuracy", f" in {about.name}", about.model_dump()) for about in evidence.runtimes]
+    for name, where, scores in measured:
+        share, n = scores[name], scores["n"]
         if share is None:
             continue
         if abs(share * n - round(share * n)) > CLOSE * n:
-            return f"{name} {share:.6g} is no share of {n:,} pictures"
+            return f"{name}{where} {share:.6g} is no share of {n:,} pictures"
         found, expected = scores.get(f"{name}_interval"), wilson(round(share * n), n)
         if not _is_close(found, expected):
             return (
-                f"the interval of {name} is {_percent(found)} in the evidence; that of {round(share * n):,} "
+                f"the interval of {name}{where} is {_percent(found)} in the evidence; that of {round(share * n):,} "
                 f"of {n:,} is {_percent(expected)}"
             )
     return None
@@ -74,8 +75,10 @@ def _row_that_differs(path: Path, evidence: Evidence) -> str | None:
         raise unreadable(str(path), error) from None
     scores = evidence.accuracy.model_dump(mode="json")
     latency, resizing = evidence.latency.latency_ms.model_dump(), evidence.resizing.model_dump()
-    forms = form_figures([form.model_dump(mode="json") for form in evidence.forms])
-    for name, expected in (figures(scores, latency, resizing, evidence.preprocess.temperature) | forms).items():
+    runtimes = [about.model_dump() for about in evidence.runtimes]
+    expectations = figures(scores, latency, resizing, evidence.preprocess.temperature, runtimes)
+    expectations |= form_figures([form.model_dump(mode="json") for form in evidence.forms])
+    for name, expected in expectations.items():
         rows = [line.removeprefix(f"| {name} |") for line in lines if line.startswith(f"| {name} |")]
         if not rows:
             return f"{path.name} has no row '{name}'"
@@ -99,6 +102,8 @@ def _result_that_differs(result: Any, evidence: Evidence) -> str | None:
         return "the latency in result.json is not that in the evidence"
     if result.get("forms", []) != [form.model_dump(mode="json", exclude_unset=True) for form in evidence.forms]:
         return "the other forms in result.json are not those in the evidence"
+    if result.get("runtimes", []) != [about.model_dump(mode="json", exclude_unset=True) for about in evidence.runtimes]:
+        return "what was measured in each runtime in result.json is not what stands in the evidence"
     return None
 
 

@@ -125,6 +125,28 @@ class FormEvidence(BaseModel):
         return self
 
 
+class Differing(BaseModel):
+    """How many pictures get another class than in the first runtime."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    count: int = Field(ge=0)
+
+
+class InRuntime(BaseModel):
+    """What was measured in one of several runtimes; the first has no `disagreements`."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+
+    name: str = Field(pattern="^(onnxruntime|openvino)$")
+    version: str = Field(max_length=100)
+    n: int = Field(ge=1)
+    accuracy: Share
+    accuracy_interval: tuple[Share, Share] = Field(strict=False)
+    disagreements: Differing = Differing(count=0)
+    latency_ms: Milliseconds
+
+
 class Evidence(BaseModel):
     """The part of evidence.json that verify reads. It names no path that is followed."""
 
@@ -145,6 +167,7 @@ class Evidence(BaseModel):
     source: str = Field(max_length=10_000)
     parents: dict[str, Ancestor] = Field(max_length=100)
     lineage: list[Ancestor] = Field(max_length=10_000)
+    runtimes: list[InRuntime] = Field([], max_length=10)
     versions: dict[str, str] = {}
 
 
@@ -167,6 +190,7 @@ def write_evidence(run: Run, result: dict, settings: Settings, resizing: dict, s
             "resizing": resizing,
             "latency": result["latency"],
             **({"forms": result["forms"]} if "forms" in result else {}),
+            **({"runtimes": result["runtimes"]} if "runtimes" in result else {}),
             "data": scores["data"],
             "source": source,
             "parents": record["parents"],

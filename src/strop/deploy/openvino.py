@@ -10,12 +10,14 @@ from ..errors import UserError
 from .settings import About, read_about
 
 KEPT = 2  # compiled networks, each for one shape of batches
+EVERY = ()  # stands for all shapes
 
 
 class OpenvinoModel:
     """The same file as `OnnxModel` takes, in OpenVINO; what is float in it is computed in float32.
 
-    It is compiled for each shape of batches when that first comes, which takes seconds; the last two are kept.
+    It is compiled for each shape of batches when that first comes, which takes seconds; the last two are kept. Pictures
+    that an exported file has to scale come in many sizes: for them it is compiled once, for every shape.
 
     Args:
         file: an exported file or a bare network, as of `OnnxModel`.
@@ -53,16 +55,19 @@ class OpenvinoModel:
         return settings.channels, settings.input_size, settings.input_size
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        if images.shape not in self._compiled:
-            self._compile(images.shape)
-        return self._compiled[images.shape](images)[0]
+        scales = self.about is not None and images.shape[1:3] != self.shape[1:]
+        shape = EVERY if scales else images.shape
+        if shape not in self._compiled:
+            self._compile(shape)
+        return self._compiled[shape](images)[0]
 
     def _compile(self, shape: tuple[int, ...]) -> None:
-        while len(self._compiled) >= KEPT:
-            del self._compiled[next(iter(self._compiled))]
+        for old in [known for known in self._compiled if known != EVERY][: 1 - KEPT]:
+            del self._compiled[old]
         core = self._openvino.Core()
         model = core.read_model(self._content)
-        model.reshape(list(shape))
+        if shape != EVERY:
+            model.reshape(list(shape))
         self._compiled[shape] = core.compile_model(model, "CPU", self._how)
 
 

@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from .evidence import CLASSES, COUNTED, LARGEST_MODEL, MODEL, SUMMED, Evidence, Listed, open_inside, read_limited_json
+from .evidence import (
+    CLASSES,
+    COUNTED,
+    LARGEST_MODEL,
+    MODEL,
+    SUMMED,
+    Evidence,
+    InRuntime,
+    Listed,
+    open_inside,
+    read_limited_json,
+)
 from .settings import METADATA, About, Settings, read_about
 
 CLOSE = 1e-6  # relative, float32 against the numbers in the evidence
@@ -17,10 +28,13 @@ SAME_SUM = 1e-3  # of figures that are sums of logarithms or squares, whose last
 
 
 class Check(NamedTuple):
-    """One thing that was held against the evidence: what it is, whether it holds, and what was found."""
+    """One thing that was held against the evidence: what it is, whether it holds, and what was found.
+
+    `holds` is None for what could not be measured here.
+    """
 
     name: str
-    holds: bool
+    holds: bool | None
     said: str
 
 
@@ -163,3 +177,15 @@ def _figure(name: str, value: float | None) -> str:
     if value is None:
         return "not measured"
     return f"{100 * value:.2f} %" if name in COUNTED else f"{value:.4f}"
+
+
+def check_runtime(then: InRuntime, scores: dict[str, Any] | None, tolerance: float) -> Check:
+    """The accuracy in a further runtime against that in the evidence; `scores` is None where it is not installed."""
+    name = f"in {then.name}"
+    if scores is None:
+        return Check(name, None, f"not measured: {then.name} is not installed")
+    now, right = scores["accuracy"], round(scores["accuracy"] * scores["n"])
+    shown = f"{100 * now:.2f} % ({right:,} of {scores['n']:,})"
+    if scores["n"] != then.n or abs(now - then.accuracy) > tolerance / 100 + 1e-9:
+        return Check(name, False, f"accuracy is {shown}, the evidence says {100 * then.accuracy:.2f} %")
+    return Check(name, True, shown)

@@ -12,14 +12,8 @@ from .. import runs
 from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
-from .fields import read_names
-from .runtimes import ON_FILES, RUNTIMES, check_runtime, onnx_file, open_runtime, random_batch
+from .runtimes import ON_FILES, RuntimesField, check_runtime, onnx_file, open_runtime, random_batch
 from .step import Step, log
-
-
-def read_runtimes(value: Any) -> Any:
-    """Names with commas or as a list, at least one, each once."""
-    return read_names(value or "", known=RUNTIMES, what="runtime", example="onnxruntime,torch")
 
 
 def read_batch(value: Any) -> Any:
@@ -83,7 +77,7 @@ class Bench(Step):
     parents: Annotated[
         list[RunReference], BeforeValidator(lambda value: list(value) if isinstance(value, list | tuple) else [value])
     ] = Field(min_length=1, description="runs or exports to time")
-    runtime: Annotated[tuple[str, ...], BeforeValidator(read_runtimes), PlainSerializer(",".join)] = Field(
+    runtime: RuntimesField = Field(
         ("onnxruntime",),
         description="onnxruntime (default), openvino, torch, torch-compiled, cuda; several with commas",
     )

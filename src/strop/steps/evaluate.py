@@ -13,6 +13,7 @@ from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
 from .fields import SizesField
+from .runtimes import FileRuntimesField, check_runtime
 from .step import ROOT, Step
 
 log = logging.getLogger("strop")
@@ -41,8 +42,8 @@ class Evaluate(Step):
     sizes: SizesField = Field((), description="accuracy at other sizes, 128,160,192; needs a run in torch")
     flips: bool = Field(False, description="accuracy on mirrored and upturned pictures")
     train_pictures: int = Field(10_000, ge=0, description="training pictures measured at most; 0 for none")
-    runtime: Literal["onnxruntime", "openvino"] = Field(
-        "onnxruntime", description="what runs an ONNX file: onnxruntime or openvino"
+    runtime: FileRuntimesField = Field(
+        ("onnxruntime",), description="what runs an ONNX file: onnxruntime, openvino, or both with a comma"
     )
     lines: bool = Field(False, description="print precision, recall and F1 of each class, six decimals")
 
@@ -56,8 +57,8 @@ class Evaluate(Step):
         return run
 
     def default_id(self, parents: dict[str, Run]) -> str:
-        how = "-openvino" if self.runtime == "openvino" else ""
-        return f"{parents['parent'].id}-on-{self.split}{how}"
+        how = [] if self.runtime == ("onnxruntime",) else self.runtime
+        return "-".join([parents["parent"].id, "on", self.split, *how])
 
     def open_data(self, parents: dict[str, Run]) -> Any:
         from ..data.dataset import open_data
@@ -78,12 +79,10 @@ class Evaluate(Step):
             raise UserError(
                 f"--split {self.split}", f"'{data.source.name}' has no {self.split} pictures. It has: {have}."
             )
-        if self.runtime == "openvino":
-            from .runtimes import check_runtime
-
+        if "openvino" in self.runtime:
             if parents["parent"].model_file.suffix != ".onnx":
                 raise UserError("--runtime openvino", "runs ONNX files. Give a quantized run or an export.")
-            check_runtime(self.runtime, parents["parent"])
+            check_runtime("openvino", parents["parent"])
         if self.sizes and parents["parent"].model_file.name != "model.safetensors":
             raise UserError("--sizes", f"'{parents['parent'].id}' is a file for one size. Give the run it came from.")
         if self.ood is not None:
@@ -100,7 +99,7 @@ class Evaluate(Step):
         from .subjects import open_subject
 
         parent = parents["parent"]
-        subject = open_subject(parent, device=self.device, runtime=self.runtime)
+        subject = open_subject(parent, device=self.device, runtime=self.runtime[0])
         splits = splits_beside(self.split, data, train=self.train_pictures, alone=self.data is not None)
         columns = measure_columns(run, parent, subject, data, splits, train=self.train_pictures)
         searched = self.split == "test"
@@ -111,7 +110,17 @@ class Evaluate(Step):
             look = count_look(run, parent, data, "test")
             entries = [scores | look if scores["split"] == "test" else scores for scores in entries]
         entries[0]["peak_memory_bytes"] = peak_memory(resolve_device(self.device) if subject.model else "cpu")
+        if len(self.runtime) > 1:
+            extra["runtimes"] = self._in_runtimes(parent, subject, columns[0], data)
         return {"model": parent.result["model"], "measured": entries, **extra}
+
+    def _in_runtimes(self, parent: Run, subject: Any, column: Any, data: Any) -> list[dict]:
+        """The accuracy in each runtime, and where they disagree, on the asked split."""
+        from .agreement import measure_runtimes
+        from .subjects import open_split, open_subject
+
+        others = {name: open_subject(parent, runtime=name) for name in self.runtime[1:]}
+        return measure_runtimes(*column, others, open_split(data, self.split, subject.preprocess), data)
 
     def _on_demand(self, run: Run, parent: Run, subject: Any, column: Any, data: Any) -> dict:
         """What only some evaluations have, of the best weights on the asked split."""

@@ -10,6 +10,7 @@ from ..config import RunReference
 from ..errors import UserError
 from ..runs import Run
 from .forms import FormsField, check_forms, write_forms
+from .runtimes import FileRuntimesField, check_runtime, open_file, random_batch
 from .step import MOVED, Step, log, require_model
 
 
@@ -37,11 +38,16 @@ class Export(Step):
     )
     also: FormsField = Field((), description="other forms beside model.onnx, each measured: pt2, openvino, executorch")
     split: Literal["val", "test"] | None = Field(None, description="pictures for the evidence (default: test, if any)")
+    runtime: FileRuntimesField = Field(
+        ("onnxruntime",), description="what the file is measured in: onnxruntime, or onnxruntime,openvino"
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> Export:
         if self.unfinished and self.checkpoint == "last":
             raise ValueError("checkpoint: an unfinished training has no last epoch. Leave it out, or --unfinished.")
+        if self.runtime[0] != "onnxruntime":
+            raise ValueError("runtime: the programs beside the file use onnxruntime. Write onnxruntime,openvino.")
         return self
 
     def default_id(self, parents: dict[str, Run]) -> str:
@@ -63,6 +69,8 @@ class Export(Step):
         return {"parent": best_so_far(Path(self.parent))}
 
     def check(self, parents: dict[str, Run], data: Any) -> None:
+        for runtime in self.runtime:
+            check_runtime(runtime, parents["parent"])
         verb = parents["parent"].record["verb"]
         if verb not in ("train", "prune", "quantize"):
             raise UserError(
@@ -92,7 +100,7 @@ class Export(Step):
         from ..deploy.runtime import OnnxModel
         from ..deploy.sparse import pack_zeros
         from .looks import count_look
-        from .results import describe_file, measured
+        from .results import describe_file, measure
         from .subjects import write_description
         from .whole import WholePictures, whole_and_squares
 
@@ -113,15 +121,18 @@ class Export(Step):
         write_description(run.folder, parent)
         split, session = self._split(data), OnnxModel(run.folder / "model.onnx")
         others = write_forms(self.also, run, parent, session, settings, data, split)
-        whole = whole_and_squares(session)
-        scores = measured(run, whole, WholePictures(data, split), data, split=split, runtime="onnxruntime")
+        about, whole = {"split": split, "checkpoint": None, "runtime": "onnxruntime"}, whole_and_squares(session)
+        scores, answers = measure(run, whole, WholePictures(data, split), data, **about)
         scores |= count_look(run, parent, data, split)
+        speeds = _speeds(run, self.runtime)
         result = {
             "model": parent.result["model"] | describe_file(run),
             "measured": [scores],
-            "latency": {"id": run.id, "hash": run.model_hash(), "runtime": "onnxruntime", "threads": 1, **_speed(run)},
+            "latency": {"id": run.id, "hash": run.model_hash(), "threads": 1, **speeds["onnxruntime"]},
             **({"forms": others} if others else {}),
         }
+        if len(self.runtime) > 1:
+            result["runtimes"] = self._in_runtimes(run, scores, answers, data, speeds)
         write_card(run, result, settings, whole.agreement, data.source.name)
         write_evidence(run, result, settings, whole.agreement, data.source.name)
         list_files(run)
@@ -134,6 +145,20 @@ class Export(Step):
         super().present(run)
         list_files(run)
 
+    def _in_runtimes(self, run: Run, scores: dict, answers: Any, data: Any, speeds: dict) -> list[dict]:
+        """Accuracy and latency of the file in each runtime, and where their answers differ."""
+        from .agreement import measure_runtimes
+        from .whole import WholePictures, answer_whole
+
+        file = run.folder / "model.onnx"
+        others = {name: answer_whole(open_file(name, file, 0)) for name in self.runtime[1:]}
+        found = measure_runtimes(scores, answers, others, WholePictures(data, scores["split"]), data)
+        timed = ("latency_ms", "images_per_second", "ratio")
+        return [
+            about | {name: speeds[about["name"]][name] for name in timed if name in speeds[about["name"]]}
+            for about in found
+        ]
+
     def _read_settings(self, parent: Run) -> tuple[Any, list[str]]:
         """What the file will do to pictures, and its classes."""
         from ..deploy.settings import Settings
@@ -145,9 +170,12 @@ class Export(Step):
         return Settings(**description["preprocess"], temperature=temperature), description["classes"]
 
 
-def _speed(run: Run) -> dict:
+def _speeds(run: Run, runtimes: tuple[str, ...]) -> dict[str, dict]:
+    """A row of one bench for each runtime, timed in turn."""
     from ..measure.bench import bench
-    from .runtimes import open_session, random_batch
 
-    session = open_session(run, run.folder, 1)
-    return bench({"file": session}, {"file": lambda count: random_batch(session, count)}, rounds=50)["file"]
+    sessions = {name: open_file(name, run.folder / "model.onnx", 1) for name in runtimes}
+    inputs = {name: (lambda count, session=session: random_batch(session, count)) for name, session in sessions.items()}
+    rows = bench(sessions, inputs, rounds=50)
+    rows[runtimes[0]].pop("ratio", None)
+    return {name: {"runtime": name, **row} for name, row in rows.items()}

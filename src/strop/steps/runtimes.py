@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from ..errors import UserError
 from ..runs import Run
+from .fields import read_names
 
 if TYPE_CHECKING:
     from ..models.classifier import Classifier
@@ -16,6 +20,19 @@ ON_FILES = {"onnxruntime": ("runtime", "OnnxModel"), "openvino": ("openvino", "O
 """Runtimes of ONNX files: name, which is that of the package too, to module and class in `deploy`."""
 NEEDS_TORCH = ("torch", "torch-compiled", "cuda")
 RUNTIMES = (*ON_FILES, *NEEDS_TORCH)
+
+
+def _field(*known: str, example: str) -> Any:
+    """Runtimes with commas or as a list, at least one, each once."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        return read_names(value or "", known=known, what="runtime", example=example)
+
+    return Annotated[tuple[str, ...], BeforeValidator(read), PlainSerializer(",".join)]
+
+
+RuntimesField = _field(*RUNTIMES, example="onnxruntime,torch")
+FileRuntimesField = _field(*ON_FILES, example="onnxruntime,openvino")
 
 
 def check_runtime(runtime: str, run: Run) -> None:
@@ -33,6 +50,11 @@ def check_runtime(runtime: str, run: Run) -> None:
 
         if not torch.cuda.is_available():
             raise UserError("--runtime cuda", "torch sees no GPU here. Leave it out.")
+
+
+def is_installed(runtime: str) -> bool:
+    """Of one of `ON_FILES`."""
+    return find_spec(runtime) is not None
 
 
 def open_runtime(runtime: str, run: Run, scratch: Path, threads: int) -> Any:
@@ -63,8 +85,8 @@ def onnx_file(run: Run, scratch: Path) -> Path:
     return exported
 
 
-def open_file(runtime: str, file: Path, threads: int) -> Any:
-    """An ONNX file in one of `ON_FILES`."""
+def open_file(runtime: str, file: Path | bytes, threads: int) -> Any:
+    """An ONNX file, or the bytes of one, in one of `ON_FILES`."""
     module, name = ON_FILES[runtime]
     return getattr(import_module(f"..deploy.{module}", __package__), name)(file, threads=threads)
 

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 class Verification(NamedTuple):
-    """What was found. `verdict` is "verified" only where the accuracy was measured again on the same pictures."""
+    """What was found.
+
+    `verdict` is "verified" only where the accuracy was measured again on the same pictures, in each runtime that the
+    evidence names; "verified in part" where one of these is not installed.
+    """
 
     folder: str
-    verdict: Literal["verified", "hashes only", "differs"]
+    verdict: Literal["verified", "verified in part", "hashes only", "differs"]
     checks: list[Check]
     note: str | None = None
 
@@ -28,7 +32,8 @@ class Verify(Command):
     """Hold an export against its evidence: its files, class order, preprocessing and figures, and its accuracy again.
 
     Exits with 3 and the reason where something differs. Writes nothing. The accuracy is measured on the pictures that
-    it was measured on before; without them it says "hashes only".
+    it was measured on before, in the runtimes it was measured in; without the pictures it says "hashes only", without
+    one of the runtimes "verified in part".
 
     Example: strop verify runs/resnet18-export
     """
@@ -47,7 +52,7 @@ class Verify(Command):
         from ..deploy.claims import check_figures, check_origin
         from ..deploy.evidence import read_evidence
         from ..deploy.files import check_files
-        from ..deploy.verify import check_classes, check_file, check_preprocessing, check_scores, read_graph
+        from ..deploy.verify import check_classes, check_file, check_preprocessing, read_graph
         from ..deploy.verify_forms import check_forms
         from .forms import by_hash_only, check_installed, measure_again
 
@@ -67,13 +72,28 @@ class Verify(Command):
         data, why_not = self._open_data(folder)
         if data is None:
             return Verification(self.export, "hashes only", checks, why_not)
-        scores, split = _measure(raw, evidence, data), evidence.accuracy.split
+        again = self._measure_again(raw, evidence, data)
         if self.trusted:
+            split = evidence.accuracy.split
             checks[len(checks) - len(others) :] = measure_again(others, raw, data, split, self.tolerance)
-        checks.append(check_scores(scores, evidence, self.tolerance))
-        if all(check.holds for check in checks):
-            return Verification(self.export, "verified", checks, by_hash_only(others, self.trusted))
-        return Verification(self.export, "differs", checks, _versions(evidence))
+        checks += again
+        if any(check.holds is False for check in checks):
+            return Verification(self.export, "differs", checks, _versions(evidence))
+        verdict = "verified" if all(check.holds for check in checks) else "verified in part"
+        return Verification(self.export, verdict, checks, by_hash_only(others, self.trusted))
+
+    def _measure_again(self, raw: bytes, evidence: Evidence, data: Any) -> list[Check]:
+        """The accuracy in ONNX Runtime, then in the other runtimes of the evidence."""
+        from ..deploy.verify import check_runtime, check_scores
+        from .runtimes import is_installed
+
+        _same_pictures(evidence, data)
+        checks = [check_scores(_measure(raw, evidence, data, "onnxruntime"), evidence, self.tolerance)]
+        for then in evidence.runtimes:
+            if then.name != "onnxruntime":
+                scores = _measure(raw, evidence, data, then.name) if is_installed(then.name) else None
+                checks.append(check_runtime(then, scores, self.tolerance))
+        return checks
 
     def _open_data(self, folder: Path) -> tuple[Any, str | None]:
         """The pictures, or None and why they are not there. What data.json names is looked for on this machine only."""
@@ -105,20 +125,24 @@ def _on_this_machine(about: dict[str, Any]) -> str | None:
     return location if isinstance(location, str) and Path(location).exists() else None
 
 
-def _measure(raw: bytes, evidence: Evidence, data: Any) -> dict[str, Any]:
-    """Scores of the bytes that were checked, on the pictures of the evidence. Raises UserError for other pictures."""
-    from ..deploy.runtime import OnnxModel
-    from ..measure.evaluate import evaluate
-    from .whole import WholePictures, whole_and_squares
-
-    split = evidence.accuracy.split
+def _same_pictures(evidence: Evidence, data: Any) -> None:
+    """Raises UserError for other pictures than those of the evidence."""
     if list(data.classes) != evidence.classes or data.fingerprint != evidence.data:
         raise UserError(
             str(data.source.location or data.source.name),
             f"are not the pictures that the evidence is about (their fingerprint is {data.fingerprint}, "
             f"there it is {evidence.data}). Give those.",
         )
-    return evaluate(whole_and_squares(OnnxModel(raw)), WholePictures(data, split), data.classes)
+
+
+def _measure(raw: bytes, evidence: Evidence, data: Any, runtime: str) -> dict[str, Any]:
+    """Scores of the bytes that were checked, on the pictures of the evidence."""
+    from ..measure.evaluate import evaluate
+    from .runtimes import open_file
+    from .whole import WholePictures, answer_whole
+
+    pictures = WholePictures(data, evidence.accuracy.split)
+    return evaluate(answer_whole(open_file(runtime, raw, 0)), pictures, data.classes)
 
 
 def _versions(evidence: Evidence) -> str | None:

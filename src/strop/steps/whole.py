@@ -67,6 +67,11 @@ class Whole:
         return {"n": self.n, "same_class": self.same, "largest_difference": round(self.difference, 6)}
 
 
+def answer_whole(session: Any) -> Callable[[list[np.ndarray]], Tensor]:
+    """An exported file in any runtime as `evaluate` calls it: whole pictures in, log-probabilities out."""
+    return lambda pictures: log_probabilities(torch.from_numpy(classify_whole(session, pictures)))
+
+
 def whole_and_squares(session: OnnxModel) -> Whole:
     """An exported file on whole pictures, beside the squares that strop cuts and scales itself, which is what every
     model was measured on before."""
