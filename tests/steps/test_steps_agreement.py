@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import one_hot
 
+import strop.deploy.runtime
 from strop.data.dataset import open_data
 from strop.data.load import Batch
+from strop.deploy.runtime import OnnxModel
 from strop.measure.answers import Answers
 from strop.measure.evaluate import evaluate
 from strop.steps import agreement, runtimes
@@ -60,22 +64,36 @@ def test_disagreements_are_counted_and_listed_to_a_bound(shapes, monkeypatch):
     }  # fmt: skip
 
 
-@pytest.fixture
-def second_runtime(monkeypatch):
-    """ONNX Runtime again, where OpenVINO is asked for: what strop does with two runtimes can be seen without it."""
-    monkeypatch.setitem(runtimes.ON_FILES, "openvino", ("runtime", "OnnxModel"))
-    monkeypatch.setattr("strop.steps.runtimes.is_installed", lambda runtime: True)
+class Shifted(OnnxModel):
+    """A runtime that is always wrong where the other is right."""
+
+    def __call__(self, images):
+        return np.roll(super().__call__(images), 1, axis=1)
+
+
+def stand_in(patch, name="OnnxModel"):
+    """ONNX Runtime where OpenVINO is asked for: what strop does with two runtimes can be seen without it."""
+    patch.setattr(strop.deploy.runtime, "Shifted", Shifted, raising=False)
+    patch.setitem(runtimes.ON_FILES, "openvino", ("runtime", name))
+    patch.setitem(sys.modules, "openvino", SimpleNamespace(__version__="2026.4.1-0-release"))
+    patch.setattr(runtimes, "is_installed", lambda runtime: True)
+
+
+@pytest.fixture(scope="module")
+def both(trained, tmp_path_factory, strop_in):
+    """An export that was measured in two runtimes."""
+    out = tmp_path_factory.mktemp("both") / "both"
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(patch)
+        outcome = strop_in(trained, "export", "runs/small", "--out", out, *BOTH)
+    assert outcome.code == 0 and "in openvino: accuracy" in outcome.out, outcome.err
+    return out
 
 
 @pytest.fixture
-def copied(trained, tmp_path):
-    """A copy of an export whose evidence names a second runtime, with the same accuracy there."""
-    folder = shutil.copytree(trained / "runs" / "small-export", tmp_path / "copy")
-    evidence = json.loads((folder / "evidence.json").read_text())
-    scores = {name: evidence["accuracy"][name] for name in ("n", "accuracy")}
-    evidence["runtimes"] = [{"name": name, **scores} for name in ("onnxruntime", "openvino")]
-    (folder / "evidence.json").write_text(json.dumps(evidence))
-    return folder
+def copied(both, tmp_path):
+    """A copy of it, that may be tampered with."""
+    return shutil.copytree(both, tmp_path / "copy")
 
 
 def verify(strop_in, folder):
@@ -84,23 +102,31 @@ def verify(strop_in, folder):
     return outcome.code, found["verdict"], {check["name"]: (check["holds"], check["said"]) for check in found["checks"]}
 
 
-def test_each_runtime_of_the_evidence_is_measured_again(second_runtime, copied, strop_in):
+def test_the_evidence_of_two_runtimes(both):
+    """Accuracy, disagreements and latency of each in the evidence, and a row of the card."""
+    evidence = json.loads((both / "evidence.json").read_text())
+    ours, theirs = evidence["runtimes"]
+    assert [about["name"] for about in (ours, theirs)] == ["onnxruntime", "openvino"]
+    assert ours["accuracy"] == theirs["accuracy"] == evidence["accuracy"]["accuracy"]
+    assert theirs["disagreements"] == {"to": "onnxruntime", "count": 0, "listed": []}
+    assert ours["latency_ms"] == evidence["latency"]["latency_ms"] and theirs["ratio"]["to"] == "onnxruntime"
+    row = f"| in openvino 2026.4.1 | accuracy {100 * theirs['accuracy']:.2f} %, 0 of 60 answers differ; latency "
+    assert row in (both / "README.md").read_text()
+
+
+def test_each_runtime_of_the_evidence_is_measured_again(copied, strop_in, monkeypatch):
+    stand_in(monkeypatch)
     code, verdict, checks = verify(strop_in, copied)
     assert (code, verdict) == (0, "verified") and checks["in openvino"][0] is True
     assert checks["in openvino"][1] in checks["accuracy"][1].replace(" test)", ")")
-
-
-def test_another_accuracy_in_the_second_runtime_differs(second_runtime, copied, strop_in):
-    evidence = json.loads((copied / "evidence.json").read_text())
-    evidence["runtimes"][1]["accuracy"] -= 1 / 60
-    (copied / "evidence.json").write_text(json.dumps(evidence))
+    stand_in(monkeypatch, "Shifted")
     code, verdict, checks = verify(strop_in, copied)
     assert (code, verdict) == (3, "differs") and checks["accuracy"][0] and checks["in openvino"][0] is False
-    assert f"the evidence says {100 * evidence['runtimes'][1]['accuracy']:.2f} %" in checks["in openvino"][1]
+    assert checks["in openvino"][1].startswith("accuracy is ") and "the evidence says" in checks["in openvino"][1]
 
 
 def test_what_is_not_installed_is_never_called_verified(copied, strop_in, monkeypatch):
-    monkeypatch.setattr("strop.steps.runtimes.is_installed", lambda runtime: False)
+    monkeypatch.setattr(runtimes, "is_installed", lambda runtime: False)
     code, verdict, checks = verify(strop_in, copied)
     assert (code, verdict) == (0, "verified in part") and checks["accuracy"][0] is True
     assert checks["in openvino"] == (None, "not measured: openvino is not installed")
@@ -108,11 +134,22 @@ def test_what_is_not_installed_is_never_called_verified(copied, strop_in, monkey
     assert line == "in openvino   not measured: openvino is not installed" and last == "verified in part"
 
 
-def test_a_runtime_that_is_none_is_refused(copied, strop_in):
-    """Evidence names no module that would be imported."""
+def test_figures_of_the_second_runtime_are_the_same_everywhere(copied, strop_in):
+    """In the evidence, its interval, the card and result.json; a name of no runtime is refused: nothing is imported."""
     evidence = json.loads((copied / "evidence.json").read_text())
-    evidence["runtimes"][1]["name"] = "antigravity"
-    (copied / "evidence.json").write_text(json.dumps(evidence))
+    theirs = evidence["runtimes"][1]
+
+    def figures(**changed):
+        (copied / "evidence.json").write_text(json.dumps(evidence | {"runtimes": [theirs, theirs | changed]}))
+        return verify(strop_in, copied)[2]["figures"]
+
+    holds, said = figures(accuracy=theirs["accuracy"] - 1 / 60)
+    assert not holds and said.startswith("the interval of accuracy in openvino is")
+    assert figures(disagreements={"count": 7})[1].startswith("in openvino 2026.4.1 is 'accuracy")
+    assert "what was measured in each runtime in result.json" in figures()[1]
+    (copied / "evidence.json").write_text(
+        json.dumps(evidence | {"runtimes": [theirs, theirs | {"name": "antigravity"}]})
+    )
     outcome = strop_in(copied.parent, "verify", copied)
     assert outcome.code == 2 and "runtimes.1.name" in outcome.err
 
@@ -132,18 +169,13 @@ def test_what_can_not_be_asked_for(trained, strop_in, words, said):
 
 
 def test_an_export_is_measured_in_openvino(trained, strop_in, tmp_path):
-    """Evidence, card and verify know both runtimes, and `evaluate` finds the same."""
+    """The real one: all answers are ONNX Runtime's, verify measures both, and `evaluate` finds the same."""
     pytest.importorskip("openvino", reason="openvino is not installed")
     out = tmp_path / "both"
     outcome = strop_in(trained, "export", "runs/small", "--out", out, *BOTH)
-    assert outcome.code == 0 and "in openvino: accuracy" in outcome.out, outcome.err
-    found = json.loads((out / "evidence.json").read_text())
-    ours, theirs = found["runtimes"]
-    assert [ours["name"], theirs["name"]] == ["onnxruntime", "openvino"]
-    assert ours["accuracy"] == theirs["accuracy"] == found["accuracy"]["accuracy"]
-    assert theirs["disagreements"] == {"to": "onnxruntime", "count": 0, "listed": []}
-    assert ours["latency_ms"] == found["latency"]["latency_ms"] and theirs["ratio"]["to"] == "onnxruntime"
-    assert f"| in openvino {theirs['version']} | accuracy" in (out / "README.md").read_text()
+    assert outcome.code == 0, outcome.err
+    ours, theirs = json.loads((out / "evidence.json").read_text())["runtimes"]
+    assert ours["accuracy"] == theirs["accuracy"] and theirs["disagreements"]["count"] == 0
     assert verify(strop_in, out)[:2] == (0, "verified")
     outcome = strop_in(tmp_path, "evaluate", out, "--split", "test", *BOTH)
     assert outcome.code == 0, outcome.err
