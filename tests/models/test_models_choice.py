@@ -1,5 +1,6 @@
 """Networks as users write them: names with options."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from strop.errors import UserError
 from strop.models import build, models
 from strop.models.choice import read_model, written_model
 from strop.steps.train import Train
+
+SWIN = "timm:swin_tiny_patch4_window7_224:depths=1,2,num_heads=2,4,embed_dim=16,window_size=4"
 
 
 @pytest.mark.parametrize(
@@ -33,11 +36,24 @@ def test_a_library_may_stand_before_the_name():
 
 
 @pytest.mark.parametrize(
-    "text", ["cnn2", "tv:resnet18", "squeezenet:sr=0.25,final_relu=False", "timm:resnet18:drop_rate=0.1"]
+    "text", ["cnn2", "tv:resnet18", "squeezenet:sr=0.25,final_relu=False", "timm:resnet18:drop_rate=0.1", SWIN]
 )
 def test_the_shortest_text_reads_back(text):
     """What a table shows can be given to --model again."""
     assert written_model(read_model(text)) == text
+
+
+def test_a_list_is_written_with_commas():
+    """Up to the next option; in YAML as a list. The network has these blocks, is saved in JSON, and can be rebuilt."""
+    part = read_model(SWIN)
+    assert part.options == {"depths": (1, 2), "num_heads": (2, 4), "embed_dim": 16, "window_size": 4}
+    in_yaml = {"depths": [1, 2], "num_heads": [2, 4], "embed_dim": 16, "window_size": 4}
+    assert read_model({"timm:swin_tiny_patch4_window7_224": in_yaml}) == part
+    step = Train(data="d", model=SWIN)
+    assert json.loads(json.dumps(step.settings()))["model"] == {part.name: in_yaml}
+    assert read_model("timm:swin_tiny_patch4_window7_224:depths=[1],num_heads=[2]").options["depths"] == (1,)
+    net = build(part.name, num_classes=4, input_size=32, **json.loads(json.dumps(part.options)))
+    assert [len(stage.blocks) for stage in net.layers] == [1, 2]
 
 
 def test_defaults_are_not_written():
@@ -57,7 +73,8 @@ def test_defaults_are_not_written():
         ("resnet18:weights=DEFAULT", "'weights' is not an option of a network: --pretrained names weights."),
         ("timm:resnet18:features_only=true", "it gives no logits"),
         ("squeezenet:sr,freq=1", "is not readable. Write a name, name:option=value"),
-        ("resnet18:a=[1]", "[1] is neither a number, a text, true nor false"),
+        ("resnet18:a=[[1],2]", "[[1], 2] is neither a number, a text, true, false nor a list of these"),
+        ("resnet18:a={1:2}", "is neither a number"),
         ({"squeezenet": {"stem": 1.1}}, "squeezenet.stem: 1.1 is not a value of type str. Put it in quotes."),
         ({"squeezenet": 3}, "is not readable"),
         (3, "is not readable"),

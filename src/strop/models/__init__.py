@@ -195,6 +195,7 @@ def build(
     if wrong:  # they may come out of a file, and checkpoint_path, say, would have timm read another one
         raise UserError(f"model {name}", *wrong)
     size = input_size or default_input_size(name)
+    options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}  # of a file
     return building.build(library, name_there, num_classes, in_chans, size, pretrained, options)
 
 

@@ -210,5 +210,6 @@ def first_line(error: Exception) -> str:
 
 
 def not_prunable(model: nn.Module, reason: str) -> UserError:
-    hint = "ResNet, VGG, MobileNet, EfficientNet, SqueezeNet and ShuffleNetV2 can; this one can teach."
-    return UserError("prune", f"{type(model).__name__} can't be pruned: {reason}. {hint}")
+    families = "ResNet, VGG, MobileNet, EfficientNet, SqueezeNet, ShuffleNetV2 and timm's ViT and Swin"
+    said = f"{type(model).__name__} can't be pruned: {reason}. {families} can; this one can teach."
+    return UserError("prune", said)
