@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from strop.data.facts import known_facts
 from strop.data.sets import sets
@@ -113,6 +114,22 @@ def test_states_and_what_they_leave_to_do(strop, here):
     assert after["seconds"] == pytest.approx(sum(step["seconds"] for step in after["steps"][1:]))
     changed = make_plan(Recipe.load("r.yaml", changes={"a.lr": "0.3"}), here / "runs")
     assert [step["state"] for step in changed["steps"]] == ["", "", ""], "another rate is another step"
+
+
+def test_pictures_that_will_be_left_out_are_not_in_the_way(here):
+    """A text called .jpg among 12: the run leaves it out, and so does the plan."""
+    for name in ("bag", "coat"):
+        (here / "photos" / name).mkdir(parents=True)
+        for i in range(6):
+            Image.new("L", (16, 16), 20 * i + (name == "bag")).save(here / "photos" / name / f"{i}.png")
+    (here / "photos" / "bag" / "0.png").write_text("my notes")
+    data = "data: {source: photos, validation: 0%, max_unreadable: MOST}\nsteps:\n  - train: {id: a, model: cnn2}\n"
+    (here / "r.yaml").write_text(data.replace("MOST", "10%"))
+    [step] = make_plan(Recipe.load("r.yaml"), here / "runs")["steps"]
+    assert step["why"] is None and step["seconds"] > 0
+    (here / "r.yaml").write_text(data.replace("MOST", "1%"))
+    [step] = make_plan(Recipe.load("r.yaml"), here / "runs")["steps"]
+    assert "at most 1 % may be left out" in step["why"]
 
 
 def test_controls_are_in_the_time(here):

@@ -70,8 +70,11 @@ def _open(config: DataConfig) -> Seen:
 
     if config.source.startswith("hf:"):
         raise UserError(config.source, "is not opened for a plan, because that may download it.")
-    options = config.model_dump(exclude={"source", "max_unreadable", "near_copies"})
-    data = open_data(config.source, max_unreadable=None, near_copies=False, **options)
+    options = config.model_dump(exclude={"source", "max_unreadable", "near_copies"}) | {"near_copies": False}
+    try:
+        data = open_data(config.source, max_unreadable=None, **options)
+    except UserError:  # the run will look at every picture, and may leave this one out
+        data = open_data(config.source, max_unreadable=config.max_unreadable, **options)
     counts = {split: len(items) for split, items in data.splits.items()}
     return Seen(len(data.classes), data.channels, data.input_size, **counts)
 
