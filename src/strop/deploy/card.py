@@ -46,9 +46,9 @@ npm install && node predict.mjs picture.jpg
 strop predict . picture.jpg
 ```
 
-What the caller does: decode, turn upright by EXIF, lay transparent parts on {alpha}, give RGB. Pictures of 16 bits a
-channel are cut to their upper 8 bits by `strop predict` only; make them 8 bits for the other two. WebP is not read by
-`predict.mjs`. JPEG decoders differ by a few levels, which can move a picture that lies between two classes.
+What the caller does: decode, turn upright by EXIF, lay transparent parts on {alpha}, take the upper 8 of 16 bits, give
+RGB. Both programs do, and decode JPEG, PNG, WebP, GIF, BMP and TIFF to the pixels that strop measured on, but for CMYK
+in `predict.mjs`, where some are one level off. At a file that can't be read they stop with a sentence and exit code 1.
 
 {forms}## Limits
 
@@ -61,7 +61,8 @@ channel are cut to their upper 8 bits by `strop predict` only; make them 8 bits 
 ## Licences
 
 strop adds no licence to this file: what you may do with it follows from the licences of the pictures and, where
-training began from ready weights, of these. ONNX Runtime is MIT, NumPy BSD-3, Pillow MIT-CMU, Jimp MIT.
+training began from ready weights, of these. ONNX Runtime is MIT, NumPy BSD-3, Pillow MIT-CMU, Jimp MIT,
+jSquash Apache-2.0 with MozJPEG and libwebp (BSD-3).
 """
 
 FORMS = """## Other forms of the same network
