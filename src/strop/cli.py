@@ -136,6 +136,8 @@ def report(*runs: str, out: str = "report.html", plots: bool = True, json: JsonF
     path = Path(out)
     if path.is_dir():
         raise UserError(f"--out {out}", f"is a folder. Write the page's name, for example {path / 'report.html'}.")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--out {out}", f"is no page's name. Write for example {path.with_suffix('.html')}.")
     if not path.parent.is_dir():
         raise UserError(f"--out {out}", f"there is no folder {path.parent}. Make it first.")
     drawn = path.with_name(f"{path.stem}-plots") if plots else None

@@ -116,6 +116,9 @@ def test_a_foreign_out_is_left_alone(refused, here, make_run):
         assert f"--out {out}: the folder is there and holds something else" in said
         assert f"error: --out {out}: " in refused("compare", "runs/a", "--out", out)
         assert f"error: --out {out}: " in refused("report", "runs/a", "--out", out)
+    assert "--out page.txt: is no page's name. Write for example page.html." in refused(
+        "report", "runs/a", "--out", "page.txt"
+    )
     assert "can't be made" in refused("train", "fashion-mini", "--model", "cnn3", "--out", "page.html/run")
 
 

@@ -94,3 +94,5 @@ def test_a_folder_of_runs_stands_for_them(folders):
     assert [(row.id, row.p50) for row in rows] == [("a", 1.0), ("b", 2.0)]
     assert "c is skipped: train is unfinished." in said and not any("notes" in note for note in said)
     assert [row.id for row in strop.compare(folders.root / "a").rows] == ["a"]
+    with pytest.raises(UserError, match="runs: notes is skipped: has no run.json, and holds no folder with one"):
+        strop.compare(folders.root / "notes")

@@ -51,6 +51,8 @@ def read_folder(path: Path, verbs: Iterable[str] | None = None) -> Folder | None
     """
     if not path.is_dir():
         raise Unusable("is not a folder")
+    if not (path / "run.json").exists():
+        raise Unusable("has no run.json, and holds no folder with one")
     record = _read_object(path / "run.json")
     _check("run.json", record, {"id": str, "verb": str, "status": str})
     if verbs is not None and record["verb"] not in verbs:

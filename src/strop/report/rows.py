@@ -149,7 +149,7 @@ def collect(
     rows = _make_rows([f for f in given if f.verb in MODEL_VERBS], [f for f in joined if f.verb == "export"])
     if not rows:
         reasons = skipped or ["none of the folders holds a model. Give folders of train, prune, quantize or export."]
-        raise UserError("compare", *reasons)
+        raise UserError("runs", *reasons)
     rows = _name_apart(rows)
     rows = _add_accuracy(rows, [f for f in joined if f.verb == "evaluate"], split)
     rows, about_rank = rank(rows) if rank else (rows, [])
