@@ -9,7 +9,7 @@ from rich.console import Console
 from strop.report import formats
 from strop.report import table as tables
 from strop.report.columns import groups
-from strop.report.numbers import decimals_for, pareto, percent, significant, size, times
+from strop.report.numbers import decimals_for, pareto, percent, shorten, significant, size, times
 from strop.report.rows import collect
 
 
@@ -137,3 +137,9 @@ def test_hundreds_of_notes_are_counted_in_a_terminal(folders):
     first = [f"* note {number}" for number in range(15)]
     assert said == [*first, "* 84 more notes like these: --format json and markdown have all.", "* note 99"]
     assert all(f"\n* note {number}" in formats.markdown(rows, notes) for number in range(100))
+
+
+def test_names_are_cut_by_their_width():
+    """A Chinese letter is as wide as two; three dots are one; what fits is left alone."""
+    assert (shorten("trouser", 7), shorten("trouser", 6), shorten("类别名", 6)) == ("trouser", "trous…", "类别名")
+    assert shorten("类别名称", 6) == "类别…" and shorten("a类b", 3) == "a…" and shorten("", 3) == ""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .numbers import pareto, percent
+from .numbers import pareto, percent, shorten
 from .places import Box, place_labels
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     k = len(classes)
     inches = min(22.0, max(4.6, 2.2 + 0.48 * k)) if k <= 30 else min(22.0, 4 + 0.17 * k)
     fits = 0.62 * (inches - 2.2) / k * 72  # points a cell has for its text
-    names = [_short(name, 24) for name in classes]
+    names = [shorten(name, 24) for name in classes]
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in confusion]
     with canvas(path, inches + 0.8, inches, grow=True) as (figure, (axes,)):
         picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
@@ -312,9 +312,9 @@ def prediction_grid(pictures: Sequence[np.ndarray], predictions: Sequence[Mappin
         for axes, (picture, said) in zip(grid, shown, strict=False):
             axes.imshow(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
             is_wrong = said.get("truth", said["class"]) != said["class"]
-            text = f"{_short(said['class'], 18)} {percent(said['probability'], 0)} %"
+            text = f"{shorten(said['class'], 18)} {percent(said['probability'], 0)} %"
             axes.set_title(
-                text + (f"\ntrue: {_short(said['truth'], 18)}" if is_wrong else ""),
+                text + (f"\ntrue: {shorten(said['truth'], 18)}" if is_wrong else ""),
                 fontsize=8,
                 color=WRONG if is_wrong else "black",
                 parse_math=False,
@@ -322,7 +322,3 @@ def prediction_grid(pictures: Sequence[np.ndarray], predictions: Sequence[Mappin
             axes.spines[:].set(visible=is_wrong, color=WRONG, linewidth=2)
         if len(shown) < len(pictures):
             figure.supxlabel(f"the first {len(shown)} of {len(pictures):,} pictures", fontsize=9)
-
-
-def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"

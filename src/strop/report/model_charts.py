@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .charts import FAINT, FRONT, TRAIN, VAL, canvas, draw_grid
+from .numbers import shorten
 
 if TYPE_CHECKING:
     from .models import Model
@@ -31,7 +32,7 @@ def class_bars(found: Sequence[Mapping[str, Any]], path: Path, title: str) -> No
             values = [100 * one[name] for one in shown]
             look = {"s": 90 if mark == "|" else 30, "linewidth": 1.8 if mark == "|" else 1}
             axes.scatter(values, heights, color=colour, marker=mark, zorder=2, label=name.replace("f1", "F1"), **look)
-        names = [one["name"] if len(one["name"]) <= 28 else one["name"][:27] + "…" for one in shown]
+        names = [shorten(one["name"], 28) for one in shown]
         axes.set_yticks(heights, names, fontsize=8, parse_math=False)
         axes.invert_yaxis()
         axes.set(xlim=(-2, 102), xlabel="%")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 DASH = "-"
 
@@ -100,3 +102,15 @@ def names(ids: Sequence[str], show: int = 6) -> str:
     shown = [*ids[:show], f"{len(ids) - show} more"] if len(ids) > show + 1 else list(ids)
     *most, last = shown
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def shorten(name: str, most: int) -> str:
+    """The beginning of a name that is wider than `most` Latin letters; Chinese ones are as wide as two.
+
+    >>> shorten("trouser", 6), shorten("很长的类别名称", 6)
+    ('trous…', '很长…')
+    """
+    widths = list(accumulate(2 if east_asian_width(letter) in "WF" else 1 for letter in name))
+    if not name or widths[-1] <= most:
+        return name
+    return name[: sum(width < most for width in widths)] + "…"
