@@ -81,7 +81,7 @@ def solve(
 
     def plan_for(step: int) -> Plan | None:
         steps = {name: width_step(width, step, rules.get(name, PLAIN)) for name, width in widths.items()}
-        keep = _bisect(partial(choose, steps), cost, limit)
+        keep = bisect(partial(choose, steps), cost, limit)
         if keep is None:
             return None
         _give_back(keep, widths, steps, rules, cost, limit)
@@ -126,8 +126,8 @@ def width_step(width: int, step: int, rule: Rule = PLAIN) -> int:
     return rule.step or max(1, min(step, width // 4))
 
 
-def _bisect(choose: Callable[[float], dict[str, int]], cost, limit: int) -> dict[str, int] | None:
-    """Widths for the largest share (or lowest threshold) that fits; None if not even the smallest does."""
+def bisect(choose: Callable[[float], dict[str, int]], cost: Callable, limit: int) -> dict[str, int] | None:
+    """What is chosen for the largest number in [0, 1] that fits; None if not even that for 0 does."""
     floor = choose(0.0)
     if cost(floor) > limit:
         return None

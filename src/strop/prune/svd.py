@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from ..errors import GateFailed
 from ..models.counts import layer_positions
 from ..models.factoring import Factored, can_be_factored, factor
-from .budget import Plan, relax, width_step
+from .budget import Plan, bisect, relax, width_step
 
 THIN = 16  # a layer with fewer inputs or outputs is left as it is
 LISTED = 200  # bytes, at most, that a tensor more takes in the list of a file, beside its name
-BISECTIONS = 100
-PRICES = -60.0, 20.0  # exponents of e: nats of energy for a parameter, from nothing to everything
+DEAREST, CHEAPEST = 20.0, -60.0  # exponents of e: nats of energy for a unit of the budget
 
 
 class Spectrum(NamedTuple):
@@ -111,23 +110,16 @@ def _at_price(found: Mapping[str, Spectrum], rest: int, limit: int, step: int) -
     losses = {name: one.loss(options[name]) for name, one in found.items()}
     costs = {name: one.cost(options[name]) for name, one in found.items()}
 
-    def choose(exponent: float) -> dict[str, int]:
-        return {name: int(np.argmin(losses[name] + math.exp(exponent) * costs[name])) for name in found}
+    def choose(share: float) -> dict[str, int]:
+        price = math.exp(DEAREST + share * (CHEAPEST - DEAREST))
+        return {name: int(np.argmin(losses[name] + price * costs[name])) for name in found}
 
     def total(places: Mapping[str, int]) -> int:
         return rest + int(sum(costs[name][place] for name, place in places.items()))
 
-    low, high = PRICES
-    best = choose(high)
-    if total(best) > limit:
+    best = bisect(choose, total, limit)
+    if best is None:
         return None
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        places = choose(middle)
-        if total(places) <= limit:
-            high, best = middle, places
-        else:
-            low = middle
     _give_back(best, losses, costs, limit - total(best))
     return Plan({name: int(options[name][place]) for name, place in best.items()}, total(best), step)
 
