@@ -34,6 +34,15 @@ def total(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+def word_layer(row: Row) -> str:
+    """Its name, and the rank of one that is two thin ones now.
+
+    >>> word_layer({"layer": "layer2.0.conv1", "rank": 24})
+    'layer2.0.conv1, rank 24'
+    """
+    return row["layer"] + (f", rank {row['rank']}" if "rank" in row else "")
+
+
 def word_bits(row: Row) -> str:
     """Bits of a weight, and those that it takes in the file where these are others.
 
@@ -52,7 +61,7 @@ def byte_columns(rows: Sequence[Row]) -> list[Column]:
     """One row a layer, and all of them together at last."""
     rows = [*rows, total(rows)]
     return [
-        Column("layer", "", [row["layer"] for row in rows], is_number=False),
+        Column("layer", "", [word_layer(row) for row in rows], is_number=False),
         Column("zeros", "%", [percent(row["sparsity"]) for row in rows]),
         Column("bits", "", [word_bits(row) for row in rows]),
         Column("before", "bytes", [f"{row['bytes_before']:,}" for row in rows]),

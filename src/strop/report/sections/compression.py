@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..markup import bar, exact, facts, folded, grid, listed
 from ..numbers import percent, significant
-from ..stored import total, word_bits, word_ratio
+from ..stored import total, word_bits, word_layer, word_ratio
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -164,7 +164,7 @@ def _stored(found: Mapping[str, Any]) -> str:
         return note
     lines = (
         [
-            escape(layer["layer"]),
+            escape(word_layer(layer)),
             exact(layer["sparsity"], percent(layer["sparsity"])),
             escape(word_bits(layer)),
             exact(layer["bytes_before"], f"{layer['bytes_before']:,}"),
