@@ -171,7 +171,7 @@ def diff(a: str, b: str, *, json: JsonFlag = False) -> int:
     from .report import difference
 
     found = difference.compare_runs(a, b)
-    said = difference.verdict(a, b)
+    said = difference.remarks(found) + difference.verdict(a, b)
     if json:
         print(dumps(found | {"notes": said}, ensure_ascii=False, allow_nan=False))
         return DONE
@@ -191,7 +191,11 @@ def _print_diff(found: dict, said: list[str]) -> None:
         same = found["same"][group]
         if found[group]:
             title = f"{group} ({same} more {'is' if same == 1 else 'are'} the same)"
-            show("", Text(title, style="bold"), table([], [], difference.columns(found[group], *names)))
+            show(
+                "",
+                Text(title, style="bold"),
+                table([], [], difference.columns(found[group], *names, found["not_comparable"])),
+            )
         else:
             show("", Text(f"{group}: the same ({same})" if same else f"{group}: neither run says", style="bold"))
     show(*(note(text, first=number == 0) for number, text in enumerate(said)))

@@ -108,3 +108,25 @@ def test_wrong_folders_are_refused(two, tmp_path):
 )  # fmt: skip
 def test_values_as_people_read_them(name, value, written):
     assert write(name, value) == written
+
+
+def test_figures_of_other_pictures_and_times_have_no_change(folders, capsys):
+    """97 % of one set is not better than 90 % of another; two benches were not interleaved. Both are said."""
+    paths = []
+    for number, accuracy in enumerate((0.9, 0.97)):
+        entries = [
+            folders.measure(accuracy, split=split, file_hash="sha256:x", file="f") | {"pictures": f"blake2b:{kind}"}
+            for split, kind in (("val", number), ("test", "t"))
+        ]
+        latency = {"latency_ms": {"p50": 1.0 + number}, "images_per_second": {"value": 100.0 + number}}
+        paths.append(str(folders.model(f"net-{number}", measured=entries, latency=latency)))
+    found = compare_runs(*paths)
+    assert found["result"]["val best accuracy"] == (0.9, 0.97)
+    assert "val best accuracy" in found["not_comparable"] and "test best accuracy" not in found["not_comparable"]
+    assert main(["diff", *paths]) == 0
+    printed = capsys.readouterr().out
+    lines = {" ".join(line.split()) for line in printed.splitlines()}
+    assert {"val best accuracy 90.00 % 97.00 %", "test best accuracy 90.00 % 97.00 % +7.00 points"} <= lines
+    assert "latency_ms p50 1 2" in lines and "images_per_second 100 101" in lines
+    assert "* The val pictures are others: these figures say nothing about A and B." in lines
+    assert "* The times are of two benches. To compare them: strop bench " in " ".join(printed.split())

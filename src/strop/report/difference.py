@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..errors import UserError
 from ..runs import Run, digest
 from ..yaml import read_yaml
 from .columns import Column
+from .measurements import pictures
 from .models import read_object
 from .numbers import DASH, percent, significant
 
@@ -17,6 +19,7 @@ SHARES = ("accuracy", "precision", "recall", "f1", "top5", "share")
 FIGURES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "top5", "loss", "brier", "ece", "n")
 MODEL = ("name", "trained", "input_size", "parameters", "macs", "bytes", "file")
 TRAINING = ("epochs", "best_epoch", "min_loss", "final_loss", "seconds", "precision", "peak_memory_bytes")
+TIMES = ("latency_ms p50", "images_per_second")
 Pairs = dict[str, tuple[Any, Any]]
 
 
@@ -24,8 +27,9 @@ def compare_runs(first: str, second: str) -> dict[str, Any]:
     """The differences between two finished runs of any verb, in four groups of {name: (value of A, value of B)}.
 
     Returns:
-        "a" and "b" ({"id", "verb", "path"}), "config", "data", "code", "result", and "same": how many values of each
-        group are equal. A value that a run does not have is None.
+        "a" and "b" ({"id", "verb", "path"}), "config", "data", "code", "result", "same": how many values of each
+        group are equal, and "not_comparable": the names in "result" that are of other pictures, or of another bench.
+        A value that a run does not have is None.
     Raises:
         UserError: not a finished run.
 
@@ -44,7 +48,15 @@ def compare_runs(first: str, second: str) -> dict[str, Any]:
         pairs = {key: (a.get(key), b.get(key)) for key in {**a, **b}}
         found[name] = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
         same[name] = len(pairs) - len(found[name])
-    return found | {"same": same}
+    return found | {"same": same, "not_comparable": _not_comparable(runs, found["result"])}
+
+
+def _not_comparable(runs: tuple[Run, Run], pairs: Pairs) -> list[str]:
+    """Accuracies on other pictures and times of two benches say nothing about A and B."""
+    a, b = ({scores["split"]: pictures(scores) for scores in run.result.get("measured") or []} for run in runs)
+    others = tuple(f"{split} " for split in a if split in b and a[split] != b[split])
+    both = [name for name, pair in pairs.items() if None not in pair]
+    return [name for name in both if name.startswith(others) or name.endswith(TIMES)]
 
 
 def _about(run: Run) -> dict[str, str]:
@@ -116,15 +128,15 @@ def _result(run: Run) -> dict[str, Any]:
     return found
 
 
-def columns(pairs: Pairs, first: str, second: str) -> list[Column]:
-    """The table of a group: name, both values, and for numbers what B is to A."""
+def columns(pairs: Pairs, first: str, second: str, bare: Sequence[str] = ()) -> list[Column]:
+    """The table of a group: name, both values, and for numbers what B is to A, but for those in `bare`."""
     names = list(pairs)
     shown = [[write(name, value) for value in pairs[name]] for name in names]
     return [
         Column("", "", names, is_number=False, name="name"),
         Column(first, "", [a for a, _ in shown], is_number=False, name="a"),
         Column(second, "", [b for _, b in shown], is_number=False, name="b"),
-        Column("change", "", [_change(name, *pairs[name]) for name in names], name="change"),
+        Column("change", "", ["" if name in bare else _change(name, *pairs[name]) for name in names], name="change"),
     ]
 
 
@@ -156,6 +168,17 @@ def _change(name: str, a: Any, b: Any) -> str:
 
 def _is_share(name: str) -> bool:
     return name.split()[-1].removeprefix("macro_") in SHARES
+
+
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """Why some results have no change beside them."""
+    times = [name for name in found["not_comparable"] if name.endswith(TIMES)]
+    splits = dict.fromkeys(name.split()[0] for name in found["not_comparable"] if name not in times)
+    said = [f"The {split} pictures are others: these figures say nothing about A and B." for split in splits]
+    if times:
+        paths = " ".join(shlex.quote(found[side]["path"]) for side in "ab")
+        said.append(f"The times are of two benches. To compare them: strop bench {paths}")
+    return said
 
 
 def verdict(first: str, second: str) -> list[str]:
