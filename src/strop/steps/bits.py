@@ -30,9 +30,11 @@ def choose_bits(
     if not step.judges_layers():
         return writer.uniform(usual), {}
     fewer = judge.fewer(JUDGED, step.seed)
-    log.info("  quantizing each of %d layers alone, on %s pictures", len(writer.layers), f"{fewer.n:,}")
+    log.info("  quantizing each of %d layers alone, on %s pictures: what it costs", len(writer.layers), f"{fewer.n:,}")
     rows = measure_sensitivity(writer, fewer, BITS.get(step.scheme, 4))
     about: dict = {"sensitivity": rows}
+    worst = max(rows, key=lambda row: row["loss_rise"])
+    log.info("  most by %s: %.2f points, %.3f nats", worst["layer"], 100 * worst["accuracy_drop"], worst["loss_rise"])
     if step.scheme == "mixed":
         limit = step.bytes.limit(parent_bytes)
         bits = fit_bytes(writer, rows, limit, size_of)
@@ -41,6 +43,8 @@ def choose_bits(
     elif step.max_drop is not None:
         bits = hold_drop(writer, judge, rows, usual, step.max_drop, ways=ways)
         about |= {"max_drop": step.max_drop / 100, "kept": kept_in(bits, usual)}
+        if not any(about["kept"].values()):
+            log.info("  all of them can stay in %d bits", usual)
         for word, names in about["kept"].items():
             if names:
                 more = ", ..." if len(names) > SHOWN else ""

@@ -16,7 +16,7 @@ from .step import MOVED, Step, log, require_model
 from .teachers import Teachers
 
 SAVES = {
-    "w6": "6-bit weights are stored in 8 bits: the file is no smaller than int8, and no faster.",
+    "w6": "6-bit weights are stored in 8 bits: the file is as large as int8, and as fast.",
     "w4": "4-bit weights save bytes, not time: the file computes as int8 does.",
     "w3": "3-bit weights are stored in 4 bits: they save the bytes of w4, and no time.",
     "mixed": "4-bit weights save bytes, not time: the file computes as int8 does.",
@@ -199,14 +199,14 @@ class Quantize(TrainingOptions):
             export_float(model.net, model.preprocess.shape, source)
             prepare(source, prepared)
             writer = Writer(prepared)
-            about = self._calibrate(run, writer, judge, model.preprocess, data)
+            about = self.calibrate(run, writer, judge, model.preprocess, data)
             ways = "another calibrator or more --images"
             bits, found = choose_bits(self, writer, judge, parent.result["model"]["bytes"], ways=ways)
             shutil.copyfile(writer.write(bits), run.folder / "model.onnx")
             about |= found | {"layers": describe_layers(run.folder / "model.onnx", writer.layers, bits)}
         return about | (loss_report(judge, judge.ask_file(run.model_file)) if judge is not None else {})
 
-    def _calibrate(self, run: Run, writer: Any, judge: Any, preprocess: Any, data: Any) -> dict:
+    def calibrate(self, run: Run, writer: Any, judge: Any, preprocess: Any, data: Any) -> dict:
         """Give the writer its ranges, and say how they were found."""
         from ..quantize.ranges import observe, read_ranges
         from ..quantize.weights import BITS
