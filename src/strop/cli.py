@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from importlib import resources
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ app = App(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files need be no UTF-8; JSON reads the escapes back
+            stream.reconfigure(errors="backslashreplace")
     _start_log(to_stderr="--json" in words)
     try:
         with terminating_like_ctrl_c():

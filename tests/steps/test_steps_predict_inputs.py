@@ -4,6 +4,7 @@ import csv
 import http.server
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -240,3 +241,16 @@ def test_an_export_needs_no_torch(exported, shapes):
         if min(took) < 1:
             return
     raise AssertionError(f"the best of {len(took)} took {min(took):.2f} s")
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_names_that_are_no_text(exported, shapes, tmp_path, form):
+    """A file's name may be bytes that are no UTF-8: it is escaped, JSON gives it back, and the table goes on."""
+    name = tmp_path / b"\xff.png".decode("utf-8", "surrogateescape")
+    shutil.copy(shapes / "test" / "disc" / "000.png", name)
+    words = [sys.executable, "-m", "strop", "predict", exported, tmp_path, "--format", form]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}  # as in most locales
+    out = subprocess.run(words, capture_output=True, check=True, env=strict, timeout=120).stdout.decode("utf-8")
+    assert r"\udcff.png" in out
+    if form == "json":
+        assert json.loads(out)["predictions"][0]["path"] == str(name)
