@@ -1,6 +1,6 @@
 from strop.report.numbers import names
 from strop.report.rows import collect
-from strop.report.verdict import judge
+from strop.report.verdict import judge, smaller
 
 
 def test_verdict_picks_the_smallest_within_two_points(family):
@@ -73,3 +73,9 @@ def test_long_lists_of_names_are_cut():
     """Seven are said, of eight six and how many more."""
     assert names(list("abcdefg")) == "a, b, c, d, e, f and g"
     assert names(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+
+
+def test_small_differences_in_size_are_percent(folders):
+    """3.996 MB instead of 4 is not "1.00 times smaller"; half is twice."""
+    rows = collect([folders.model(n, size=s) for n, s in (("a", 4_000_000), ("b", 3_996_000), ("c", 2_000_000))]).rows
+    assert (smaller(rows[1], rows[0]), smaller(rows[2], rows[0])) == ("0.1 % smaller", "2.0 times smaller")

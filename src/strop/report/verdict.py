@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 EQUALLY_FAST = 1.02
 """Latencies closer than this are called equal; a bench's rounds scatter by more."""
+SLIGHTLY = 1.05
+"""Up to this ratio sizes are told apart in percent."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,7 @@ def _compare(pick: Row, best: Row) -> str:
     decimals = decimals_for(best.measured.get("n"))
     text = (
         f"Against {best.id}: {percent(pick.accuracy, decimals)} % instead of {percent(best.accuracy, decimals)} %, "
-        f"{times(best.bytes / pick.bytes)} times smaller "
-        f"({significant(pick.bytes / 1e6)} MB instead of {significant(best.bytes / 1e6)} MB)"
+        f"{smaller(pick, best)} ({significant(pick.bytes / 1e6)} MB instead of {significant(best.bytes / 1e6)} MB)"
     )
     if not pick.p50 or not best.p50:
         return text + "; the two were not timed in one bench."
@@ -101,6 +102,13 @@ def _compare(pick: Row, best: Row) -> str:
     word = "faster" if pick.p50 < best.p50 else "slower"
     speed = f"{times(ratio)} times {word}" if ratio > EQUALLY_FAST else "as fast"
     return f"{text} and {speed} at batch 1 ({show(pick.p50)} ms, {show(best.p50)} ms)."
+
+
+def smaller(pick: Row, best: Row) -> str:
+    """'3.4 times smaller'; of a few bytes in a hundred, how many."""
+    if best.bytes > SLIGHTLY * pick.bytes:
+        return f"{times(best.bytes / pick.bytes)} times smaller"
+    return f"{percent(1 - pick.bytes / best.bytes)} % smaller"
 
 
 def missing(rows: Sequence[Row], pick: Row | None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..columns import Column, groups
+from ..columns import Column, filled, groups
 from ..markup import exact, listed, scroller
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def table(rows: Sequence[Row], pick: Row | None) -> str:
-    columns = [column for group in groups(rows) for column in group]
+    """Columns without any figure are left out: a phone shows four at a time."""
+    columns = filled(column for group in groups(rows) for column in group)
     head = "".join(
         f'<th scope="col"{_kind(column)}>{escape(column.title)}<small>{escape(column.unit)}</small></th>'
         for column in columns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..markup import exact, folded, listed
 from ..numbers import decimals_for, percent, rough, significant, times
-from ..verdict import EQUALLY_FAST
+from ..verdict import EQUALLY_FAST, smaller
 
 if TYPE_CHECKING:
     from ..rows import Row
@@ -42,7 +42,7 @@ def _tiles(pick: Row, best: Row) -> str:
     interval = ""
     if pick.interval:
         interval = f", 95 % interval {percent(pick.interval[0], digits)} to {percent(pick.interval[1], digits)}"
-    lighter = "" if best is pick else ", " + _ratio(best.bytes, pick.bytes, "smaller", "larger", best)
+    lighter = "" if best is pick else f", {smaller(pick, best)} than {best.id}"
     tiles = [
         (exact(pick.accuracy, f"{percent(pick.accuracy, digits)} %"), f"{pick.measured['split']} accuracy{interval}"),
         (exact(pick.bytes, f"{significant(pick.bytes / 1e6)} MB"), pick.file + lighter),
@@ -61,9 +61,5 @@ def _tiles(pick: Row, best: Row) -> str:
 def _speed(pick: Row, best: Row) -> str:
     if max(pick.p50, best.p50) <= EQUALLY_FAST * min(pick.p50, best.p50):
         return f", as fast as {best.id}"
-    return ", " + _ratio(best.p50, pick.p50, "faster", "slower", best)
-
-
-def _ratio(best: float, pick: float, better: str, worse: str, row: Row) -> str:
-    word, ratio = (better, best / pick) if pick < best else (worse, pick / best)
-    return f"{times(ratio)} times {word} than {row.id}"
+    word, ratio = ("faster", best.p50 / pick.p50) if pick.p50 < best.p50 else ("slower", pick.p50 / best.p50)
+    return f", {times(ratio)} times {word} than {best.id}"
