@@ -90,11 +90,12 @@ def test_profiles_name_their_model():
 
 
 def test_compare_takes_the_first_runtime_of_a_bench(folders):
-    """Rows of a second runtime have the same hash; a table of latencies never mixes the two."""
+    """Rows of a second runtime have the same hash; a column of latencies never mixes the two."""
     path = folders.model("net")
     bench = folders.bench("bench", {"net": 1.0})
     found = json.loads((bench / "result.json").read_text())
     slow = found["bench"][0] | {"runtime": "torch", "latency_ms": {"p50": 9.0, "p95": 9.9, "n": 5}}
     (bench / "result.json").write_text(json.dumps(found | {"bench": [*found["bench"], slow]}))
     rows, notes = collect([path])
-    assert rows[0].p50 == 1.0 and any("onnxruntime, 1 thread" in note for note in notes)
+    assert rows[0].p50 == 1.0 and any("onnxruntime, beside it torch, 1 thread" in note for note in notes)
+    assert [column.cells for column in chosen("latency,latency@torch", rows)] == [["1.00"], ["9.00"]]

@@ -10,6 +10,7 @@ from ..errors import UserError, suggest
 from .beside_float import does_not_pay, marked
 from .fronts import marks
 from .numbers import DASH, clock, decimals_for, percent, rough, significant, size
+from .runtimes import others, within
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -219,6 +220,16 @@ def _difference(rows: Sequence[Row], decimals: int | None) -> Column:
     return Column("difference", "points [95 %]", cells, values=values, best="high")
 
 
+def _other_answers(rows: Sequence[Row], decimals: int | None) -> Column:
+    """Pictures that get another class in a further runtime."""
+    found = [(row.measured or {}).get("disagreements") for row in rows]
+    cells = [
+        DASH if about is None else f"{about['count']:,} of {row.measured['n']:,}"
+        for about, row in zip(found, rows, strict=True)
+    ]
+    return Column("other answers", "", cells, values=[about and about["count"] for about in found], best="low")
+
+
 def _p(rows: Sequence[Row], decimals: int | None) -> Column:
     values = [row.against.adjusted if row.against else None for row in rows]
     cells = [DASH if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" for p in values]
@@ -241,11 +252,13 @@ COLUMNS: dict[str, Callable[[Sequence[Row], int | None], Column]] = {
     "front": _front,
     "difference": _difference,
     "p": _p,
+    "other-answers": _other_answers,
 }
 KEY = ("#", "name")
 MODEL = ("mode", "input", "params", "macs", "size", "front")
 MEASURED = ("accuracy", "precision", "recall", "f1", "latency", "p95", "images/s")
 AGAINST = ("difference", "p", "verdict")
+IN_RUNTIME = ("accuracy", "other-answers", "latency", "ratio")
 LAYOUTS = {
     # What fits between the margins of a page; LaTeX and Markdown have them where none were chosen.
     "paper": "name,params,size,accuracy,latency,verdict",
@@ -265,7 +278,21 @@ LAYOUT_NOTES = {
 
 
 def build(name: str, rows: Sequence[Row], decimals: int | None = None) -> Column:
-    return replace(COLUMNS[name](rows, decimals), name=name)
+    """The column of that name; `latency@openvino` is that of the rows in another runtime."""
+    base, at, runtime = name.partition("@")
+    column = COLUMNS[base](within(rows, runtime) if at else rows, decimals)
+    return replace(column, name=name, title=f"{runtime} {column.title}" if at else column.title)
+
+
+def _unknown(name: str, rows: Sequence[Row], also: Iterable[str] = ()) -> str | None:
+    """What is wrong with the name of a column."""
+    base, at, runtime = name.partition("@")
+    if base not in COLUMNS:
+        return f"is not a column. {suggest(name, (*COLUMNS, *also), show=50)}"
+    if at and runtime not in (known := others(rows)):
+        how = suggest(runtime, known) if known else "Measure and time with --runtime onnxruntime,openvino."
+        return f"is of no further runtime that a row was measured or timed in. {how}"
+    return None
 
 
 def chosen(text: str, rows: Sequence[Row]) -> list[Column]:
@@ -282,10 +309,10 @@ def chosen(text: str, rows: Sequence[Row]) -> list[Column]:
     """
     titles = TITLES.get(text, {})
     found, problems = [], []
-    for item in LAYOUTS.get(text, text).split(","):
+    for item in _layout(text, rows):
         name, colon, decimals = item.strip().partition(":")
-        if name not in COLUMNS:
-            problems.append(f"'{name}' is not a column. {suggest(name, (*COLUMNS, *LAYOUTS), show=50)}")
+        if wrong := _unknown(name, rows, LAYOUTS):
+            problems.append(f"'{name}' {wrong}")
         elif colon and not (decimals.isdigit() and int(decimals) <= 9):
             problems.append(f"'{item.strip()}': write the number of decimals, 0 to 9, for example {name}:2.")
         else:
@@ -296,6 +323,13 @@ def chosen(text: str, rows: Sequence[Row]) -> list[Column]:
     return filled(found) if text in ("paper", "all") else found
 
 
+def _layout(text: str, rows: Sequence[Row]) -> list[str]:
+    """The names in a layout, or in what was typed; `paper` and `all` have those of other runtimes too."""
+    elsewhere = {"paper": ("accuracy", "latency"), "all": IN_RUNTIME}.get(text, ())
+    names = [f"{name}@{runtime}" for runtime in (others(rows) if elsewhere else ()) for name in elsewhere]
+    return [*LAYOUTS.get(text, text).split(","), *names]
+
+
 def filled(columns: Iterable[Column]) -> list[Column]:
     """Those with a figure."""
     return [column for column in columns if set(column.cells) != {DASH}]
@@ -304,8 +338,8 @@ def filled(columns: Iterable[Column]) -> list[Column]:
 def sort_rows(rows: Sequence[Row], text: str) -> list[Row]:
     """Rows by a column, the best first, or as NAME:asc and NAME:desc say; rows without the figure stand last."""
     name, _, order = text.partition(":")
-    if name not in COLUMNS:
-        raise UserError(f"--sort {text}", f"is not a column. {suggest(name, COLUMNS, show=50)}")
+    if wrong := _unknown(name, rows):
+        raise UserError(f"--sort {text}", wrong)
     if order not in ("", "asc", "desc"):
         raise UserError(f"--sort {text}", f"can't be sorted so. Write {name}, {name}:asc or {name}:desc.")
     column = build(name, rows)
@@ -321,4 +355,5 @@ def groups(rows: Sequence[Row]) -> list[list[Column]]:
     names = [KEY, MODEL, MEASURED, *([AGAINST] if any(row.against for row in rows) else [])]
     if len(rows) < 2:
         names[1] = tuple(name for name in MODEL if name != "front")
-    return [[build(name, rows) for name in group] for group in names]
+    elsewhere = [[build(f"{name}@{runtime}", rows) for name in IN_RUNTIME] for runtime in others(rows)]
+    return [*([build(name, rows) for name in group] for group in names), *map(filled, elsewhere)]

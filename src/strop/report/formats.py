@@ -14,6 +14,7 @@ from . import conditions
 from .columns import Column, chosen, filled, groups
 from .fronts import LEGEND, fronts
 from .numbers import DASH
+from .runtimes import others, within
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -49,9 +50,28 @@ def record(row: Row) -> dict[str, Any]:
         "images_per_second": row.images_per_second,
         "parents": {role: parent["id"] for role, parent in row.parents.items()},
     }
+    if elsewhere := others([row]):
+        found["runtimes"] = {runtime: _in_runtime(row, runtime) for runtime in elsewhere}
     if row.unranked:
         found["unranked"] = {name: row.unranked.get(name) for name in UNRANKED}
     return found | ({"against": row.against._asdict()} if row.against else {})
+
+
+def _in_runtime(row: Row, runtime: str) -> dict[str, Any]:
+    """The figures of the row in another runtime."""
+    [there] = within([row], runtime)
+    low, high = there.interval or (None, None)
+    return {
+        "n": there.figure("n"),
+        "accuracy": there.accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "other_answers": ((there.measured or {}).get("disagreements") or {}).get("count"),
+        "latency_ms_p50": there.p50,
+        "latency_ms_p95": there.p95,
+        "latency_ratio": there.timed("ratio", "latency"),
+        "float_ratio": there.timed("float_ratio", "latency"),
+    }
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str] = (), columns: Sequence[Column] | None = None) -> str:
@@ -99,11 +119,13 @@ def csv(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> str:
 def _flat(line: dict[str, Any]) -> dict[str, Any]:
     against = line.pop("against", {})
     line.pop("unranked", None)
+    elsewhere = line.pop("runtimes", {})
     return line | {
         "trained": " + ".join(line["trained"]),
         "input_size": "x".join(map(str, line["input_size"])),
         "parents": " ".join(f"{role}={id}" for role, id in line["parents"].items()),
         **{f"against_{name}": value for name, value in against.items()},
+        **{f"{runtime}_{name}": value for runtime, there in elsewhere.items() for name, value in there.items()},
     }
 
 

@@ -19,11 +19,13 @@ class Entry(NamedTuple):
         figures: an entry of `measured` in result.json, unchanged.
         is_shipped: whether it was made on the file that ships.
         predictions: the Parquet file of each picture's prediction; None where there is none.
+        runtimes: the same file in several runtimes, where it was measured so: `runtimes` of result.json.
     """
 
     figures: dict[str, Any]
     is_shipped: bool
     predictions: Path | None = None
+    runtimes: tuple[dict[str, Any], ...] = ()
 
     @property
     def pictures(self) -> tuple[str, str | None]:
@@ -40,7 +42,7 @@ def own_entries(folder: Folder, export: Folder | None) -> list[Entry]:
     """What a run and its export say themselves; beside an export the run's own figures are of another file."""
     ships = (export or folder).result["model"]["file"]
     found = [
-        Entry(figures, figures.get("file", ships) == ships)
+        Entry(figures, figures.get("file", ships) == ships, runtimes=_runtimes(export or folder, figures))
         for figures in (export or folder).result.get("measured") or []
     ]
     if export is not None:
@@ -54,8 +56,14 @@ def evaluated(folders: Iterable[Folder], model_hash: str, hashes: Iterable[str])
     for folder in folders:
         if folder.parent_hash in hashes:
             for figures in folder.result.get("measured") or []:
-                found.append(Entry(figures, folder.parent_hash == model_hash, _predictions(folder, figures)))
+                file, runtimes = _predictions(folder, figures), _runtimes(folder, figures)
+                found.append(Entry(figures, folder.parent_hash == model_hash, file, runtimes))
     return found
+
+
+def _runtimes(folder: Folder, figures: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """They are about the first entry."""
+    return tuple(folder.result.get("runtimes") or ()) if figures is folder.result["measured"][0] else ()
 
 
 def _predictions(folder: Folder, figures: dict[str, Any]) -> Path | None:
@@ -67,7 +75,7 @@ def _predictions(folder: Folder, figures: dict[str, Any]) -> Path | None:
 def choose(pools: Sequence[Sequence[Entry]], split: str | None = None) -> list[Entry | None]:
     """One entry for each pool, all of one split, on the pictures that most pools hold; None where a pool has none.
 
-    Then the file that ships, the best checkpoint, and one with predictions.
+    Then the file that ships, not in OpenVINO, the best checkpoint, and one with predictions.
 
     Args:
         split: default: the one that most pools hold, test before val.
@@ -79,7 +87,7 @@ def choose(pools: Sequence[Sequence[Entry]], split: str | None = None) -> list[E
     votes = Counter(key for pool in asked for key in {entry.pictures for entry in pool})
 
     def rank(entry: Entry) -> tuple:
-        best = entry.figures.get("checkpoint") != "last"
-        return votes[entry.pictures], entry.is_shipped, best, entry.predictions is not None
+        best, usual = entry.figures.get("checkpoint") != "last", entry.figures.get("runtime") != "openvino"
+        return votes[entry.pictures], entry.is_shipped, usual, best, entry.predictions is not None
 
     return [max(pool, key=rank, default=None) for pool in asked]

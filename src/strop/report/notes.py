@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from . import runtimes
 from .beside_float import MARK, does_not_pay
 from .measurements import pictures
 from .numbers import names, percent, times
@@ -106,9 +107,10 @@ def about_bench(rows: Sequence[Row], bench: Folder | None) -> list[str]:
 
 def _origin(rows: Sequence[Row], bench: Folder) -> str:
     timed = [row.latency for row in rows if row.latency]
-    runtimes = sorted({entry.get("runtime", "an unnamed runtime") for entry in timed})
+    own = sorted({entry.get("runtime", "an unnamed runtime") for entry in timed})
+    beside = dict.fromkeys(str(name) for row in rows for name in row.timed_in if name not in own)
     threads = sorted({entry["threads"] for entry in timed if isinstance(entry.get("threads"), int)})
-    words = [" and ".join(runtimes)]
+    words = [" and ".join(own)] + ([f"beside it {names(list(beside))}"] if beside else [])
     if threads:
         words.append(f"{' and '.join(map(str, threads))} thread{'s' if threads != [1] else ''}")
     processor = (bench.record.get("machine") or {}).get("processor")
@@ -124,6 +126,9 @@ def findings(rows: Sequence[Row]) -> list[str]:
         found += _about_teacher(row, row.parent("teacher", rows))
         parent = row.parent("parent", rows)
         found += _about_speed(row, rows) + _about_loss(row, parent) + _about_controls(row)
+    for runtime in runtimes.others(rows):
+        elsewhere = runtimes.within(rows, runtime)
+        found += [note for row in elsewhere for note in _about_speed(row, elsewhere, f" in {runtime}")]
     return found
 
 
@@ -141,9 +146,9 @@ def _about_teacher(row: Row, teacher: Row | None) -> list[str]:
     return [f"Teacher {teacher.id} does not beat its student {row.id} ({pair})."]
 
 
-def _about_speed(row: Row, rows: Sequence[Row]) -> list[str]:
+def _about_speed(row: Row, rows: Sequence[Row], where: str = "") -> list[str]:
     said = does_not_pay(row, rows)
-    return [f"{row.scheme or 'Quantization'} does not pay for {row.id} ({MARK}): {said}."] if said else []
+    return [f"{row.scheme or 'Quantization'} does not pay for {row.id}{where} ({MARK}): {said}."] if said else []
 
 
 def _about_loss(row: Row, parent: Row | None) -> list[str]:

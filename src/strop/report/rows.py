@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError
-from . import conditions, fronts, measurements, notes
+from . import conditions, fronts, measurements, notes, runtimes
 from .folders import JOINED_VERBS, MODEL_VERBS, Folder, Unusable, look_around, read_folder, runs_in
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Row:
     `unranked` is one on other pictures than the rest of the table, which then has no `measured`.
     `entries` are all measurements that were found, `predictions` the file of that one's predictions. `latency` is a row
     of one bench, or None; `against` the verdict on this row beside a baseline, see `baseline.compare_with`.
+    `measured_in` and `timed_in` hold by runtime what was measured and timed in each, see `runtimes.within`.
     """
 
     id: str
@@ -50,6 +51,8 @@ class Row:
     predictions: Path | None = None
     against: Against | None = None
     latency: dict[str, Any] | None = None
+    measured_in: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    timed_in: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     training: dict[str, Any] | None = None
     controls: dict[str, Any] | None = None
     size_parts: dict[str, Any] | None = None
@@ -246,6 +249,7 @@ def _add_accuracy(rows: list[Row], evaluations: list[Folder], split: str | None)
             measured=entry.figures if entry else None,
             is_shipped=entry.is_shipped if entry else True,
             predictions=entry.predictions if entry else None,
+            measured_in=runtimes.accuracies(entry, pool),
         )
         for row, pool, entry in zip(rows, pools, measurements.choose(pools, split), strict=True)
     ]
@@ -262,10 +266,12 @@ def _add_latency(rows: list[Row], benches: list[Folder]) -> tuple[list[Row], lis
     if best is None or count(best)[0] == 0:
         return rows, notes.about_bench(rows, None)
     entries = best.result["bench"]
-    timed = {entry["hash"]: entry for entry in entries if entry.get("runtime") == entries[0].get("runtime")}
+    timed: dict[str, dict[str, dict]] = {}
     about = {"bench": best.record["id"], "quiet": (best.result.get("noise") or {}).get("quiet")}
+    for entry in entries:
+        timed.setdefault(entry["hash"], {})[entry.get("runtime")] = {**entry, **about}
     timed_rows = []
     for row in rows:
-        found = next((timed[hash] for hash in (row.hash, *sorted(row.hashes)) if hash in timed), None)
-        timed_rows.append(replace(row, latency={**found, **about} if found else None))
+        found = next((timed[hash] for hash in (row.hash, *sorted(row.hashes)) if hash in timed), {})
+        timed_rows.append(replace(row, latency=found.get(entries[0].get("runtime")), timed_in=found))
     return timed_rows, notes.about_bench(timed_rows, best)

@@ -20,6 +20,7 @@ from .evaluations import abstaining, outliers, robustness, without_copies
 from .explained import explained
 from .measured import measured
 from .reliability import reliability
+from .runtimes import runtimes
 from .weights import weights
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PARTS = (
     Part(curves, "curves", ("metrics",)),
     Part(measured, "measurements"),
+    Part(runtimes, "figures in each runtime"),
     Part(without_copies, "accuracy without copies"),
     Part(confusion, "confusion matrix", ("measured.confusion",), partial(confusion, has_counts=False)),
     Part(classes, "figures of each class", ("measured.per_class",), partial(classes, has_all=False)),
