@@ -59,7 +59,7 @@ def compare(
     """
     from .report import compare as join
     from .report import fronts
-    from .report.columns import LAYOUT_NOTES, chosen, sort_rows
+    from .report.layouts import LAYOUT_NOTES, chosen, sort_rows
 
     _check_choice("format", format, FORMATS)
     _check_choice("lineage", lineage, LINEAGES)

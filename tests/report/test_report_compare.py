@@ -18,8 +18,9 @@ from rich.console import Console
 import strop
 from strop.errors import UserError
 from strop.report import conditions, formats, lineage
-from strop.report.columns import COLUMNS, chosen, sort_rows
+from strop.report.columns import COLUMNS
 from strop.report.fronts import fronts, marks
+from strop.report.layouts import chosen, sort_rows
 from strop.report.rows import collect
 from strop.report.table import table
 

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from strop.errors import UserError
 from strop.report import formats
-from strop.report.columns import chosen, groups, sort_rows
+from strop.report.columns import groups
+from strop.report.layouts import chosen, sort_rows
 from strop.report.models import read_models
 from strop.report.rows import collect
 from strop.report.runtimes import others, within

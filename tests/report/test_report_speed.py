@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from strop.report import speed
-from strop.report.columns import chosen
+from strop.report.layouts import chosen
 from strop.report.numbers import rough
 from strop.report.rows import collect
 from strop.report.table import table

@@ -11,8 +11,9 @@ from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from . import conditions
-from .columns import Column, chosen, filled, groups
+from .columns import Column, filled, groups
 from .fronts import LEGEND, fronts
+from .layouts import chosen
 from .numbers import DASH
 from .runtimes import others, within
 

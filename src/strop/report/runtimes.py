@@ -36,8 +36,8 @@ def others(rows: Sequence[Row]) -> list[str]:
     """Names of the runtimes that some row was measured or timed in, beside its own."""
     found: dict[str, None] = {}
     for row in rows:
-        own = {figures["runtime"] for figures in (row.measured, row.latency) if figures and "runtime" in figures}
-        found |= dict.fromkeys(name for name in (*row.measured_in, *row.timed_in) if name not in own)
+        for figures, there in ((row.measured, row.measured_in), (row.latency, row.timed_in)):
+            found |= dict.fromkeys(name for name in there if name != (figures or {}).get("runtime"))
     return list(found)
 
 
