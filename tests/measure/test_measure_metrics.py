@@ -156,6 +156,15 @@ def test_a_class_that_is_never_predicted():
     assert scores["macro_precision"] == pytest.approx((5 / 8 + 4 / 5 + 0) / 3)
 
 
+def test_a_class_without_pictures_is_in_no_mean():
+    """Its own figures are 0; the means are those of the classes with pictures, and the balanced accuracy of sklearn."""
+    scores = score(np.array([[8, 1, 1], [0, 0, 0], [2, 0, 6]]), "abc")
+    assert [row["support"] for row in scores["per_class"]] == [10, 0, 8] and scores["per_class"][1]["f1"] == 0
+    assert scores["macro_recall"] == pytest.approx((8 / 10 + 6 / 8) / 2)
+    assert scores["macro_precision"] == pytest.approx((8 / 10 + 6 / 7) / 2)
+    assert scores["macro_f1"] == pytest.approx((16 / 20 + 12 / 15) / 2)
+
+
 @pytest.mark.parametrize(
     ("matrix", "classes"),
     [(np.zeros((2, 2), int), "ab"), (np.ones((2, 2), int), "abc"), (np.ones((2, 3), int), "ab")],

@@ -1,6 +1,6 @@
 """Train, validation and test side by side: every number where it belongs, in 80 columns."""
 
-from strop.report.splits import side_by_side
+from strop.report.splits import remarks, side_by_side
 
 
 def entry(split, checkpoint, accuracy, **more):
@@ -41,3 +41,10 @@ def test_a_file_has_no_checkpoints():
     """One column a split, no line of checkpoints, no gap without training pictures, none of what was not measured."""
     text = side_by_side([entry("val", None, 0.75), entry("test", None, 0.7)])
     assert "best" not in text and "gap" not in text and "temperature" not in text
+
+
+def test_classes_without_pictures_are_named():
+    """They are in no macro figure, so a reader must know; classes with pictures are not named."""
+    rows = [{"name": name, "support": support} for name, support in (("bag", 3), ("boot", 0), ("shirt", 0))]
+    assert remarks({"per_class": rows}) == ["no pictures of boot and shirt: left out of macro figures"]
+    assert remarks({"per_class": rows[:1]}) == []

@@ -11,34 +11,48 @@ from scipy.stats import norm
 
 from ..data.chance import key, uniforms
 from .answers import Answers
+from .metrics import wilson, wilson_of_mean
 from .probabilities import BINS, bin_of
 
 RESAMPLES, FEWEST = 1000, 200
-METHOD = "bias-corrected bootstrap 95% over pictures; ECE: debiased bootstrap, from 0 where chance explains it"
+METHOD = (
+    "bootstrap 95% over pictures; macro figures: Wilson's with the pictures that the spread is worth; NLL, Brier: "
+    "studentized; ECE: debiased, from 0 where chance explains it"
+)
 _DRAWS = 20_000_000  # of pictures in all: from 20,000 pictures on there are fewer resamples, and less noise in each
 _BLOCK = 2_000_000
 _ALPHA = 0.025
+_TRUSTED = 10  # wrong answers: with as many, the spread of the resamples counts half
+_LEAST = 1 / 3  # of the sd: resamples without the few large losses would give bounds without end
+MACRO, MEANS = ("macro_precision", "macro_recall", "macro_f1"), ("loss", "brier")
 
 
 def intervals(answers: Answers, *, seed: int = 0, resamples: int | None = None) -> dict:
     """95 % intervals of macro precision, recall and F1, NLL, Brier score and ECE.
 
-    Each resample draws N of the N pictures with replacement and computes all figures from the same draw. With t the
-    figure, t* those of the resamples, and z = norm.ppf(share of t* below t, half of those equal): the interval goes
-    from quantile norm.cdf(2 z - 1.96) to norm.cdf(2 z + 1.96) of t*.
+    Each resample draws N of the N pictures with replacement and computes all figures t* from the same draw, t is that
+    of the pictures themselves.
+
+    Macro figures: Wilson's interval of t with n pictures, 1 / n = (e / n_drawn + 10 / n_even) / (e + 10), e wrong
+    answers, n_drawn = t (1 - t) / var(t*), n_even = K**2 / sum_k 1 / support_k, over classes with pictures. Quantiles
+    of t* know nothing of mistakes that were not made: without any, they would be [1, 1].
+
+    NLL and Brier score: t - q s, q the 97.5 and 2.5 % quantiles of (t* - t) / s*, s and s* the sds of the scores that
+    t and t* are means of, s* at least a third of s. None where no answer is wrong: what a mistake costs is not known.
 
     The ECE is above 0 by chance, and more so in a resample. Its interval is 2 t - mean(t*) -+ 1.96 s, where s is the sd
     of the signed gaps sum_b sign(g_b) g*_b; it begins at 0 where t is not above `ece_by_chance`, the 97.5 % quantile of
     what a perfectly calibrated network with these confidences c shows: g_b normal, variance sum of c (1 - c) / n**2.
+    It ends no lower than mean(c) less the lower bound of the accuracy.
 
-    Source: Efron, "Nonparametric Standard Errors and Confidence Intervals", 1981 (bias-corrected); Bröcker and Smith,
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 12 (studentized); Bröcker and Smith,
     "Increasing the Reliability of Reliability Diagrams", 2007 (what a calibrated network shows; they draw outcomes).
 
     Args:
         seed: the draws are a function of it and of N.
         resamples: default 1,000, and fewer from 20,000 pictures on, down to 200.
     Returns:
-        {"intervals": {name: [low, high]}, "ece_by_chance": e, "bootstrap": {"method", "resamples", "seed"}}.
+        {"intervals": {name: [low, high] or None}, "ece_by_chance": e, "bootstrap": {"method", "resamples", "seed"}}.
     """
     n = len(answers)
     resamples = resamples or min(RESAMPLES, max(FEWEST, _DRAWS // n))
@@ -47,10 +61,13 @@ def intervals(answers: Answers, *, seed: int = 0, resamples: int | None = None) 
     parts = [table.figures(times) for times in _draw(n, resamples, seed)]
     drawn = {name: np.concatenate([part[name] for part in parts]) for name in whole}
     chance = _calibration_by_chance(answers.confidence, seed)
-    found = {name: _bias_corrected(float(whole[name][0]), drawn[name]) for name in whole if name != "gaps"}
-    found["ece"] = _debiased(whole["gaps"][0], drawn["gaps"], chance)
+    found = {name: _macro(float(whole[name][0]), drawn[name], answers) for name in MACRO}
+    found |= {name: None if answers.right.all() else _studentized(whole[name][0], drawn[name]) for name in MEANS}
+    low, high = _debiased(whole["gaps"][0], drawn["gaps"], chance)
+    least = float(answers.confidence.mean()) - wilson(int(answers.right.sum()), n)[0]
+    found["ece"] = low, max(high, least)
     return {
-        "intervals": {name: [float(bound) for bound in bounds] for name, bounds in found.items()},
+        "intervals": {name: bounds and [float(bound) for bound in bounds] for name, bounds in found.items()},
         "ece_by_chance": chance,
         "bootstrap": {"method": METHOD, "resamples": resamples, "seed": seed},
     }
@@ -79,32 +96,50 @@ class _Table:
         self.true = mark(answers.targets, np.ones(n), k)
         self.predicted = mark(answers.predicted, np.ones(n), k)
         self.gaps = mark(bin_of(torch.from_numpy(answers.confidence)).numpy(), right - answers.confidence, BINS)
-        self.means = np.stack([answers.loss, answers.brier], 1)
+        scores = np.stack([answers.loss, answers.brier], 1)
+        self.powers = np.concatenate([scores, scores**2], 1)
 
     def figures(self, times: np.ndarray) -> dict[str, np.ndarray]:
-        """Each figure of each resample. Shape: times (R, N); returns (R,) for each name, (R, bins) for the gaps."""
+        """Each figure of each resample.
+
+        Shape: times (R, N); returns (R,) for macro figures, (R, 2), mean and sd, for means, (R, bins) for the gaps.
+        """
         n = times.shape[1]
         hits, true, predicted = (times @ part for part in (self.hits, self.true, self.predicted))
-        means = times @ self.means / n
+        means, squares = np.split(times @ self.powers / n, 2, axis=1)
+        sds = np.sqrt(np.maximum(squares - means**2, 0))
         return {
-            "macro_precision": _share(hits, predicted),
-            "macro_recall": _share(hits, true),
-            "macro_f1": _share(2 * hits, true + predicted),
-            "loss": means[:, 0],
-            "brier": means[:, 1],
+            "macro_precision": _share(hits, predicted, true),
+            "macro_recall": _share(hits, true, true),
+            "macro_f1": _share(2 * hits, true + predicted, true),
+            "loss": np.stack([means[:, 0], sds[:, 0]], 1),
+            "brier": np.stack([means[:, 1], sds[:, 1]], 1),
             "gaps": times @ self.gaps / n,
         }
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Mean over the classes; 0 / 0 is 0, as in `metrics.score`."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0).mean(1)
+def _share(part: np.ndarray, whole: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Mean over the classes that have pictures; 0 / 0 is 0, as in `metrics.score`."""
+    shares = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return shares.sum(1, where=true > 0) / (true > 0).sum(1)
 
 
-def _bias_corrected(value: float, values: np.ndarray) -> np.ndarray:
-    below = ((values < value).mean() + (values <= value).mean()) / 2
-    shift = norm.ppf(np.clip(below, 1 / len(values), 1 - 1 / len(values)))
-    return np.quantile(values, norm.cdf(2 * shift + norm.ppf([_ALPHA, 1 - _ALPHA])))
+def _macro(value: float, values: np.ndarray, answers: Answers) -> list[float]:
+    support = np.bincount(answers.targets)
+    support, wrong = support[support > 0], int((~answers.right).sum())
+    even = (1 / support).sum() / len(support) ** 2
+    spread = value * (1 - value)
+    drawn = values.var() / spread if spread > 1e-12 else even
+    return wilson_of_mean(value, (wrong + _TRUSTED) / (wrong * drawn + _TRUSTED * even))
+
+
+def _studentized(whole: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
+    """Shape: whole (2,) and drawn (R, 2): means and sds of scores that are not negative."""
+    mean, sd = (float(value) for value in whole)
+    if sd == 0:  # all alike
+        return mean, mean
+    low, high = np.quantile((drawn[:, 0] - mean) / np.maximum(drawn[:, 1], _LEAST * sd), [_ALPHA, 1 - _ALPHA])
+    return max(0.0, mean - high * sd), mean - low * sd
 
 
 def _debiased(gaps: np.ndarray, drawn: np.ndarray, chance: float) -> tuple[float, float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn.metrics import precision_recall_fscore_support
 
 CONFIDENCE = 0.95
@@ -16,7 +17,8 @@ def score(confusion: np.ndarray, classes: Sequence[str]) -> dict:
 
     accuracy = trace / n, with its interval (`wilson`); precision_k = cm[k, k] / sum_i cm[i, k];
     recall_k = cm[k, k] / sum_j cm[k, j]; f1_k = 2 p_k r_k / (p_k + r_k); macro values are plain means over
-    classes, and macro F1 is the mean of the classes' F1. A class that was never predicted has precision 0.
+    the classes that have pictures, and macro F1 is the mean of the classes' F1. A class that was never predicted has
+    precision 0. Of a class without pictures nothing is known: its three figures are 0 and in no mean.
 
     Args:
         confusion: (K, K) counts, rows true, columns predicted.
@@ -33,14 +35,15 @@ def score(confusion: np.ndarray, classes: Sequence[str]) -> dict:
     if total == 0 or confusion.shape != (len(classes), len(classes)):
         raise ValueError(f"a {confusion.shape} matrix of {total} pictures can't be scored for {len(classes)} classes")
     precision, recall, f1, support = _per_class(confusion)
+    known = support > 0
     return {
         "n": total,
         "accuracy": hits / total,
         "accuracy_interval": wilson(hits, total),
         "interval_method": "Wilson 95%",
-        "macro_precision": float(precision.mean()),
-        "macro_recall": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
+        "macro_precision": float(precision[known].mean()),
+        "macro_recall": float(recall[known].mean()),
+        "macro_f1": float(f1[known].mean()),
         "confusion": confusion.tolist(),
         "per_class": [
             {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
@@ -66,6 +69,13 @@ def wilson(hits: int, total: int) -> list[float]:
     """
     low, high = binomtest(hits, total).proportion_ci(CONFIDENCE, method="wilson")
     return [float(low), float(high)]
+
+
+def wilson_of_mean(share: float, n: float) -> list[float]:
+    """The same interval around a mean of shares that is worth `n` pictures, which need be no whole number."""
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    middle, half = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return [max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))]
 
 
 def running(sums: dict) -> dict[str, float]:

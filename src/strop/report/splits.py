@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
-from .numbers import DASH
+from .numbers import DASH, names
 
 ORDER = ("train", "val", "test")
 _ROWS = (
@@ -45,8 +46,11 @@ def side_by_side(measured: Sequence[Mapping[str, Any]]) -> str:
 
 
 def remarks(entry: Mapping[str, Any]) -> list[str]:
-    """What else an entry says, a line each: without copies of training pictures, and with answers withheld."""
+    """What else an entry says, a line each: classes that are not there, without copies, with answers withheld."""
     lines, found, set_apart = [], entry.get("without_copies"), entry.get("abstaining")
+    absent = [row["name"] for row in entry.get("per_class", []) if not row["support"]]
+    if absent:
+        lines.append(fill(f"no pictures of {names(absent)}: left out of macro figures", 76, subsequent_indent="    "))
     if found and found["exact"] + (found["near"] or 0):
         kinds = f"{found['exact']} exact and {found['near'] or 0} near copies of training pictures"
         lines.append(f"without {kinds}: accuracy {_number(found['accuracy'], 100, 2)} %")
