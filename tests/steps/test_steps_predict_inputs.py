@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import strop.steps.predict
 from strop.errors import UserError
 from strop.steps import inputs
 from strop.steps.inputs import fetch
@@ -201,14 +202,15 @@ def test_top_is_sorted_and_sums_to_one(said, shapes):
     assert sum(probabilities) == pytest.approx(1, abs=1e-5) and row["top"][0]["class"] == row["class"]
 
 
-def test_batches_change_nothing(said, shapes, picture, tmp_path):
-    """Pictures of several sizes, one at a time, three, or all: the same answers in the same order."""
+def test_batches_change_nothing(said, picture, tmp_path, monkeypatch):
+    """Pictures of several sizes, one at a time, three, all, or few: the same answers in the same order."""
     from PIL import Image
 
     for number, side in enumerate((24, 60, 24, 17, 60, 24)):
         Image.fromarray(picture("disc", number, side)).save(tmp_path / f"{number}.png")
     one, three, many = (said(tmp_path, "--batch-size", n) for n in (1, 3, 100))
-    for rows in (three, many):
+    monkeypatch.setattr(strop.steps.predict, "PIXELS_TOGETHER", 4000)
+    for rows in (three, many, said(tmp_path, "--grid", tmp_path / "grid.png")):
         assert [(row["path"], row["class"]) for row in rows] == [(row["path"], row["class"]) for row in one]
         assert [r["probability"] for r in rows] == pytest.approx([r["probability"] for r in one], abs=1e-5)
 

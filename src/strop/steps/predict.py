@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .predictor import Predictor
 
 MOST_SHOWN = 20
+PIXELS_TOGETHER = 50_000_000  # that are held decoded, 3 bytes each: one picture of the largest size, or some of a phone
 
 
 class Predict(Command):
@@ -73,11 +74,10 @@ class Predict(Command):
         return rows
 
     def _answer(self, some: list[Input], model: Predictor, squares: list[Any]) -> list[dict[str, Any]]:
-        """Rows of pictures that are decoded together; with a grid their squares are kept too."""
-        from ..data.geometry import fit_square
+        """Rows of some pictures. Large ones are classified as soon as they fill the memory meant for them."""
         from ..data.picture import decode_pixels
 
-        rows, pictures = [], []
+        rows, pictures, answers = [], [], []
         for one in some:
             try:
                 with one.open() as file:
@@ -86,15 +86,24 @@ class Predict(Command):
                 rows.append({"path": one.name, "error": " ".join(error.problems)})
             else:
                 rows.append({"path": one.name})
-        answers = iter(model.classify(pictures).tolist() if pictures else ())
+            if one is some[-1] or sum(picture[..., 0].size for picture in pictures) > PIXELS_TOGETHER:
+                answers += self._classify(pictures, model, squares)
+                pictures = []
+        found = iter(answers)
         for row, one in zip(rows, some, strict=True):
             if "error" not in row:
-                row |= _name(next(answers), model.classes, self.top)
+                row |= _name(next(found), model.classes, self.top)
             row |= _truth(one, model.classes)
+        return rows
+
+    def _classify(self, pictures: list[Any], model: Predictor, squares: list[Any]) -> list[list[float]]:
+        """Probabilities of pictures; with a grid their squares are kept."""
+        from ..data.geometry import fit_square
+
         if self.grid is not None:
             size, channels = model.settings.input_size, model.settings.channels
             squares += [fit_square(picture, size, channels) for picture in pictures]
-        return rows
+        return model.classify(pictures).tolist() if pictures else []
 
 
 def _check_grid(path: Path) -> None:
