@@ -1,11 +1,13 @@
 """Test, validation and folds: what may never stand on two sides does not, and little moves when files come."""
 
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from strop.data.dataset import open_again, open_data, parse_fold
 from strop.data.packed import PackedNames
@@ -176,6 +178,22 @@ def test_a_fold_beside_a_val_split_is_refused():
     val = ArraySplit("val", np.zeros((2, 1, 3, 3), np.uint8), np.array([0, 1]))
     with pytest.raises(UserError, match="has a val split of its own"):
         open_data(source_of(range(10), [0, 1] * 5, val=val), fold="1/2")
+
+
+def test_what_is_written_instead_of_a_val_split_can_be_done(tmp_path):
+    """The folder that the message names is a set of its own, whose folds are all of its pictures."""
+    for split, n in (("training", 6), ("val", 2)):
+        for label in ("a", "b"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for i in range(n):
+                pixels = np.random.default_rng([i, n, label == "a"]).integers(0, 256, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / label / f"{i}.png")
+    with pytest.raises(UserError) as caught:
+        open_data(str(tmp_path), fold="1/2")
+    place = re.search(r"Write (\S+) for those alone", str(caught.value))[1]
+    folds = [open_data(place, fold=f"{k}/2") for k in (1, 2)]
+    held_out = [name for data in folds for name in data.describe()["validation"]["names"]]
+    assert len(held_out) == len(set(held_out)) == 12
 
 
 @pytest.mark.parametrize("text", ["0/5", "6/5", "1/1", "2", "a/b", "", "1/2/3", 0.4, "-1/5"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .packed import Members
-from .source import SPLITS, Source, Split
+from .source import SPLIT_NAMES, SPLITS, Source, Split
 from .split import choose_folds, choose_validation, spread
 
 if TYPE_CHECKING:
@@ -105,10 +106,16 @@ class _Pool:
 
 
 def _refuse_own_val(source: Source) -> None:
-    if "val" in source.splits:
-        raise UserError(
-            "data.fold", f"'{source.name}' has a val split of its own. Move its pictures into train, or leave fold out."
-        )
+    """What was put aside as val would be in no fold, and so in no figure."""
+    if "val" not in source.splits:
+        return
+    where = source.location or f"data '{source.name}'"
+    here = Path(source.location or "")
+    train = next((path for path in sorted(here.glob("*/")) if SPLIT_NAMES.get(path.name.lower()) == "train"), None)
+    alone = f"Write {train} for those alone, or put" if source.location and train else "Put"
+    raise UserError(
+        where, f"has a val split of its own, and folds are made of the training pictures. {alone} val's into train."
+    )
 
 
 def _refuse_empty_class(source: Source, pool: _Pool, val: Members, fold: tuple[int, int]) -> None:
