@@ -10,9 +10,9 @@ import time
 from importlib import resources
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from . import __version__
 from .comparing import compare, diff, print_table, run_folders
@@ -27,10 +27,11 @@ from .errors import (
     UserError,
     suggest,
 )
-from .flags import DryRunFlag, JsonFlag, SmokeFlag, make_command, read_step, split_unknown
+from .flags import DryRunFlag, JsonFlag, SmokeFlag, make_command, read_step, split_unknown, usage
+from .grouping import OWN
 from .launch import first_speaks, rank, who
 from .planning import print_plan, shrink
-from .printing import print_result, wrapped
+from .printing import list_models, print_result, wrapped
 from .steps import VERBS
 from .train.signals import terminating_like_ctrl_c
 
@@ -40,6 +41,7 @@ app = App(
     version=__version__,
     version_flags=["--version"],
     help_format="plaintext",
+    group_parameters=OWN,
     help="From a folder of images to a small, fast, deployable classifier, with evidence for every number.",
 )
 
@@ -113,14 +115,14 @@ def _run_step(verb: str, given: dict[str, Any], problems: list[str]) -> int:
 
 
 for _verb in VERBS:
-    app.command(make_command(_verb), name=_verb)
+    app.command(make_command(_verb), name=_verb, usage=usage(_verb))
 
 
-app.command(compare)
-app.command(diff)
+app.command(compare, usage="Usage: strop compare RUNS... [OPTIONS]")
+app.command(diff, usage="Usage: strop diff A B [OPTIONS]")
 
 
-@app.command
+@app.command(usage="Usage: strop report RUNS... [OPTIONS]")
 def report(*runs: str, out: str = "report.html", plots: bool = True, json: JsonFlag = False) -> int:
     """Write one offline HTML page about runs, from their JSON, and a PNG of each plot beside it.
 
@@ -129,11 +131,11 @@ def report(*runs: str, out: str = "report.html", plots: bool = True, json: JsonF
     Parameters
     ----------
     runs
-        Run folders.
+        run folders
     out
-        The page to write; a page that strop wrote before is replaced.
+        the page to write; a page that strop wrote before is replaced
     plots
-        Draw the PNGs, into the folder NAME-plots beside NAME.html.
+        draw the PNGs, into the folder NAME-plots beside NAME.html
     """
     from .report.present import report as write
 
@@ -150,14 +152,15 @@ def report(*runs: str, out: str = "report.html", plots: bool = True, json: JsonF
     return DONE
 
 
-@app.command(name="run")
+@app.command(name="run", usage="Usage: strop run RECIPE [OPTIONS]")
 def run_recipe(
     recipe: str,
+    /,
     *,
     only: str | None = None,
     skip: str | None = None,
     data: str | None = None,
-    set: tuple[str, ...] = (),
+    set: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     dry_run: DryRunFlag = False,
     smoke: SmokeFlag = False,
     out: str | None = None,
@@ -170,17 +173,17 @@ def run_recipe(
     Parameters
     ----------
     recipe
-        YAML file.
+        YAML file
     only
-        Ids of the steps to run, with commas, or of varied ones; the others must be done.
+        ids of the steps to run, with commas, or of varied ones; the others must be done [default: all]
     skip
-        Ids of steps to leave out, with commas; what begins with them is left out too.
+        ids of steps to leave out, with commas; what begins with them is left out too [default: none]
     data
-        Folder or data set in the place of every one that the recipe names.
+        folder or data set in the place of every one that the recipe names [default: as it is]
     set
-        ID.option=value, defaults.VERB.option=value or data.option=value, once for each change.
+        ID.option=value, defaults.VERB.option=value or data.option=value, once for each change [default: none]
     out
-        Folder of the runs (default: runs/NAME of the recipe).
+        folder of the runs [default: runs/NAME of the recipe]
     """
     from .recipe import Recipe
     from .recipe.skip import read_ids
@@ -199,7 +202,7 @@ def run_recipe(
     return _run_and_show(loaded, root, only=only, as_json=json)
 
 
-@app.command
+@app.command(usage="Usage: strop ladder DATA [OPTIONS]")
 def ladder(
     data: str,
     /,
@@ -229,31 +232,31 @@ def ladder(
     Parameters
     ----------
     data
-        Folder or data set, as for train.
+        folder or data set, as for train
     model
-        The student, a network by name.
+        the student, a network by name
     teacher
-        A network by name, or a run that is there.
+        a network by name, or a run that is there
     budgets
-        Shares or counts of the student's parameters that may remain, with commas between.
+        shares or counts of the student's parameters that may remain, with commas between
     epochs
-        Of teacher and student; two thirds of it follow each pruning.
+        of teacher and student; two thirds of it follow each pruning
     qat_epochs
-        Epochs in which the smallest model is trained while it is rounded to int8; 0 for none.
+        epochs in which the smallest model is trained while it is rounded to int8; 0 for none
     pretrained
-        true: both begin with published weights.
+        true: both begin with published weights
     input_size
-        Pixels a side (default: of the set, or the model).
+        pixels a side [default: of the set, or the model]
     validation
-        Share of train held out to choose by.
+        share of train held out to choose by
     augment
-        As for train.
+        as for train
     batch_size
-        As for train.
+        as for train
     seed
-        Everything random is a function of it.
+        everything random is a function of it
     out
-        Folder of the runs and the recipe (default: runs/ladder-DATA).
+        folder of the runs and the recipe [default: runs/ladder-DATA]
     """
     from .laddering import climb
 
@@ -272,7 +275,7 @@ def demo(*, out: str = "runs/demo", json: JsonFlag = False) -> int:
     Parameters
     ----------
     out
-        Folder of the runs.
+        folder of the runs
     """
     from .recipe import Recipe
 
@@ -281,8 +284,8 @@ def demo(*, out: str = "runs/demo", json: JsonFlag = False) -> int:
     return _run_and_show(loaded, Path(out), only=None, as_json=json)
 
 
-@app.command
-def models(pattern: str | None = None, *, json: JsonFlag = False) -> int:
+@app.command(usage="Usage: strop models [PATTERN] [OPTIONS]")
+def models(pattern: str | None = None, /, *, json: JsonFlag = False) -> int:
     """List networks by name, with parameters and MACs at their size.
 
     Example: strop models resnet
@@ -290,33 +293,15 @@ def models(pattern: str | None = None, *, json: JsonFlag = False) -> int:
     Parameters
     ----------
     pattern
-        Part of a name, or a pattern with * and ?.
+        part of a name, or a pattern with * and ? [default: all]
     """
     from .models import known
 
     found = known(pattern)
     if not found:
         raise UserError(f"strop models {pattern}", "no network has such a name. Try a part of it, such as resnet.")
-    _say(json, {"models": [vars(info) for info in found]}, _list_models(found))
+    _say(json, {"models": [vars(info) for info in found]}, list_models(found))
     return DONE
-
-
-def _list_models(found: list) -> str:
-    """A line a network, at most 80 columns: no name in the index has more than 40 letters with its prefix."""
-    from .models import written
-    from .report.numbers import significant
-
-    names = [written(info) for info in found]
-    width = max(20, *map(len, names))
-    lines = [f"{'name':<{width}}   params     MACs   px from weights"]
-    for name, info in zip(names, found, strict=True):
-        params = significant(info.parameters and info.parameters / 1e6, 4)
-        macs = significant(info.macs and info.macs / 1e9, 4)
-        library = {"strop": "own", "torchvision": "tv"}.get(info.library, info.library)
-        weights = {None: "none", "timm": "timm hub"}.get(info.weights, info.weights)
-        lines.append(f"{name:<{width}} {params:>8} {macs:>8} {info.input_size:>4} {library:<4} {weights}")
-    lines += ["params in M at 1,000 classes; MACs in G at px pixels a side: conv, linear,"]
-    return "\n".join([*lines, "attention, no bias; weights: what --pretrained loads, none without them"])
 
 
 def _run_and_show(recipe: Any, root: Path, *, only: str | None, as_json: bool) -> int:

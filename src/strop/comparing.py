@@ -40,22 +40,22 @@ def compare(
     Parameters
     ----------
     runs
-        Run folders, or a folder of runs; exports, evaluations and benches beside them are joined.
+        run folders, or a folder of runs; exports, evaluations and benches beside them are joined
     format
-        table, markdown, csv, json, latex (booktabs) or html.
+        table, markdown, csv, json, latex (booktabs) or html
     columns
-        Names with commas, each with decimals if wanted (name,params:3,latency); or a layout: paper, reference,
-        cifar100, all.
+        names with commas, each with decimals if wanted (name,params:3,latency); or a layout: paper, reference,
+        cifar100, all [default: those that something is known for]
     sort
-        A column; the best row first. latency:desc turns it round.
+        a column; the best row first. latency:desc turns it round [default: as given]
     baseline
-        A row that each other row is tested against, from predictions.parquet (strop evaluate writes it).
+        a row that each other row is tested against, from predictions.parquet (strop evaluate writes it) [default: none]
     split
-        test or val (default: what most rows were measured on).
+        test or val [default: what most rows were measured on]
     lineage
-        tree below the table, none; mermaid or dot print the graph alone.
+        tree below the table, none; mermaid or dot print the graph alone
     out
-        New folder for table.md, table.csv, table.tex, fronts.png and report.html.
+        new folder for table.md, table.csv, table.tex, fronts.png and report.html [default: nothing is written]
     """
     from .report import compare as join
     from .report import fronts
@@ -156,15 +156,17 @@ def run_folders(names: tuple[str, ...]) -> list[Path]:
     return folders
 
 
-def diff(a: str, b: str, *, json: JsonFlag = False) -> int:
+def diff(a: str, b: str, /, *, json: JsonFlag = False) -> int:
     """Say how two runs differ: config, data, code, results; and whether their predictions tell them apart.
 
     Example: strop diff runs/student runs/rival
 
     Parameters
     ----------
-    a, b
-        Run folders of any verb.
+    a
+        run folder, of any verb
+    b
+        the other one
     """
     from json import dumps
 

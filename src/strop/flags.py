@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from cyclopts import Parameter
 
 from .config import validate
 from .errors import suggest
+from .grouping import group_of, in_order
 from .steps import step_class
 from .steps.options import DataConfig
 from .steps.step import Step
 
-JsonFlag = Annotated[
-    bool, Parameter(name="--json", negative="", help="print one JSON object on stdout, the log on stderr")
-]
+_SWITCH: dict[str, Any] = {"negative": "", "show_default": False}
+_JSON = {**_SWITCH, "name": "--json", "help": "print one JSON object on stdout, the log on stderr"}
+JsonFlag = Annotated[bool, Parameter(**_JSON)]
 DryRunFlag = Annotated[
-    bool, Parameter(negative="", help="print the plan, with time and memory of each step, and run nothing")
+    bool, Parameter(**_SWITCH, help="print the plan, with time and memory of each step, and run nothing")
 ]
 SmokeFlag = Annotated[
-    bool, Parameter(negative="", help="run every step, made small: few pictures, one epoch, small networks")
+    bool, Parameter(**_SWITCH, help="run every step, made small: few pictures, one epoch, small networks")
 ]
 
 
@@ -35,10 +37,19 @@ def make_command(verb: str) -> Callable:
         return given
 
     parameters = list(_parameters(step_class(verb)))
-    command.__name__, command.__doc__ = verb, inspect.getdoc(step_class(verb))
+    paragraphs = inspect.getdoc(step_class(verb)).split("\n\n")
+    command.__name__, command.__doc__ = verb, "\n\n".join(text.replace("\n", " ") for text in paragraphs)
     command.__signature__ = inspect.Signature(parameters)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def usage(verb: str) -> str:
+    """The first line of its help."""
+    model = step_class(verb)
+    fields = _flat_fields(model)
+    words = [name.upper() + "..." * ("list" in str(fields[name].annotation)) for name in model.positional]
+    return " ".join(["Usage: strop", verb, *words, "[OPTIONS]"])
 
 
 def split_unknown(verb: str, words: list[str]) -> tuple[list[str], list[str]]:
@@ -88,32 +99,52 @@ def _parameters(model: type) -> Iterator[inspect.Parameter]:
         about = Parameter(help=fields[name].description, show_default=False, allow_leading_hyphen=many)  # "-" is stdin
         hint = Annotated[str if many else str | None, about]
         yield inspect.Parameter(name, kind, annotation=hint, default=inspect.Parameter.empty if many else None)
-    for name, field in fields.items():
+    for name, field in in_order(fields).items():
         if name not in model.positional:
-            kind = bool | None if field.annotation is bool else str | None
-            hint = Annotated[
-                kind,
-                Parameter(
-                    name="--" + name.replace("_", "-"),
-                    help=_help(field),
-                    show_default=False,
-                    metavar=_metavar(field),
-                    negative="",
-                ),
-            ]
+            text, default = _help(field)
+            about = Parameter(
+                name="--" + name.replace("_", "-"),
+                help=text,
+                show_default=(lambda _, default=default: default) if default else False,
+                metavar=_metavar(field),
+                negative="",
+                group=group_of(model, name),
+            )
+            hint = Annotated[bool | None if field.annotation is bool else str | None, about]
             yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=None)
-    yield inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, annotation=JsonFlag, default=False)
+    json = Annotated[bool, Parameter(**_JSON, group=group_of(model, "json"))]
+    yield inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, annotation=json, default=False)
 
 
 def _metavar(field: Any) -> str:
     kind = str(field.annotation)
-    return "N" if "int" in kind else "X" if "float" in kind else "NAME" if "Part" in kind else "TEXT"
+    if "Part" in kind:
+        return "NAME"
+    return "N" if re.search(r"\bint\b", kind) else "X" if re.search(r"\bfloat\b", kind) else "TEXT"
 
 
-def _help(field: Any) -> str:
-    text, default = field.description or "", field.default
-    plain = isinstance(default, str | int | float) and not isinstance(default, bool)
-    return f"{text} (default: {default})" if plain and "default" not in text else text
+def _help(field: Any) -> tuple[str, str | None]:
+    """What it means, with every choice, and what it is where it is not given; a switch is off."""
+    text, found = field.description or "", None
+    if match := re.fullmatch(r"(.*) \(default: (.*)\)", text):
+        text, found = match[1], match[2]
+    choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
+    if any(choice not in text for choice in choices):
+        text = f"{', '.join(choices)}: {text}"
+    if found is None and field.annotation is not bool and not field.is_required():
+        found = _shown(field.default)
+    return text, found
+
+
+def _shown(value: Any) -> str:
+    """A default as it would be written."""
+    if value in (None, ()) and value is not False:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _nest(model: type, given: dict[str, Any]) -> dict[str, Any]:

@@ -224,3 +224,21 @@ def _print_info(found: dict, *, as_json: bool) -> None:
     from .report.understanding import Understanding
 
     print(json.dumps(found, ensure_ascii=False)) if as_json else show(Understanding(found))
+
+
+def list_models(found: list) -> str:
+    """A line a network, at most 80 columns: no name in the index has more than 40 letters with its prefix."""
+    from .models import written
+    from .report.numbers import significant
+
+    names = [written(info) for info in found]
+    width = max(20, *map(len, names))
+    lines = [f"{'name':<{width}}   params     MACs   px from weights"]
+    for name, info in zip(names, found, strict=True):
+        params = significant(info.parameters and info.parameters / 1e6, 4)
+        macs = significant(info.macs and info.macs / 1e9, 4)
+        library = {"strop": "own", "torchvision": "tv"}.get(info.library, info.library)
+        weights = {None: "none", "timm": "timm hub"}.get(info.weights, info.weights)
+        lines.append(f"{name:<{width}} {params:>8} {macs:>8} {info.input_size:>4} {library:<4} {weights}")
+    lines += ["params in M at 1,000 classes; MACs in G at px pixels a side: conv, linear,"]
+    return "\n".join([*lines, "attention, no bias; weights: what --pretrained loads, none without them"])

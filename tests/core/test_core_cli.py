@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,7 +12,12 @@ import pytest
 from PIL import Image
 
 from strop.cli import _Lines, app, main
+from strop.flags import _flat_fields
+from strop.grouping import OF_TRAININGS
 from strop.steps import VERBS, step_class
+from strop.steps.options import DataConfig, TrainingOptions
+from strop.steps.step import Step
+from strop.steps.train import Train
 
 COMMANDS = ["train", "prune", "quantize", "export", "evaluate", "bench", "predict", "compare", "report", "run", "demo"]
 COMMANDS += ["models", "audit", "info", "crossval", "verify", "diff", "ladder"]
@@ -131,8 +137,37 @@ def test_help_lists_every_field(strop, verb):
     for name in step.model_fields:
         shown = name.upper() if name in step.positional else "--" + name.replace("_", "-")
         assert shown in out, shown
-    if verb == "train":
-        assert out.index("--epochs") < out.index("--seed") and "--validation" in out and "--input-size" in out
+    assert max(map(len, out.splitlines())) <= 80
+    if verb in ("train", "prune"):
+        own = "--model" if verb == "train" else "--params"
+        assert out.index(own) < out.index("--epochs") < out.index("--validation" if verb == "train" else "--data")
+        assert out.index("--epochs") < out.index("--seed") < out.index("--json")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_says_every_default(strop, verb):
+    """[default: ...] once for each option that is no switch, and the value of the field where it is a plain one."""
+    _, out, _ = strop(verb, "--help")
+    fields = {
+        name: field for name, field in _flat_fields(step_class(verb)).items() if name not in step_class(verb).positional
+    }
+    said = " ".join(out[out.index("╭") :].replace("│", " ").split())  # behind the example
+    assert said.count("[default: ") == sum(field.annotation is not bool for field in fields.values())
+    for name, field in fields.items():
+        told = re.search(rf" --{name.replace('_', '-')} .*?\[default: (.*?)\]", said)
+        if (
+            isinstance(field.default, int | float)
+            and field.annotation is not bool
+            and "default" not in field.description
+        ):
+            assert told[1] == "false" if field.default is False else float(told[1]) == field.default, name
+
+
+def test_options_of_trainings_are_all_in_groups():
+    """Each of `TrainingOptions` and of the data has one place, and each place is a field of some training."""
+    listed = [name for names in OF_TRAININGS.values() for name in names.split()]
+    known = TrainingOptions.model_fields.keys() | DataConfig.model_fields.keys() | Train.model_fields.keys()
+    assert len(listed) == len(set(listed)) and set(listed) == known - Step.model_fields.keys() - {"source"}
 
 
 def test_the_commands_are_those_of_the_contract(strop):

@@ -23,7 +23,7 @@ LAYERS = [
     {"artifact", "deploy", "report"},
     {"steps"},
     {"recipe"},
-    {"cli", "comparing", "flags", "laddering", "planning", "printing", "__main__"},
+    {"cli", "comparing", "flags", "grouping", "laddering", "planning", "printing", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 METHODS = LAYERS[3]

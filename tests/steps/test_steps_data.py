@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strop.data import open_data
+from strop.steps.data import word_pictures
+
 LIGHT = ("--epochs", 1, "--batch-size", 16, "--lr", 0.01, "--validation", "20%")
 FAST = ("--model", "cnn3", *LIGHT)
 
@@ -193,3 +196,11 @@ def test_data_too_small_for_the_network(strop, two_classes, tmp_path):
     outcome = strop("train", "data", *LIGHT, "--model", "cnn5", "--input-size", 16)
     assert outcome.code == 2 and "Write 32 or more" in outcome.err
     assert files_below(tmp_path / "runs") == []
+
+
+def test_the_counts_that_a_training_begins_with(shapes):
+    """60 pictures of each of four classes to divide, 15 of each to test with; splits that are empty are said too."""
+    data = open_data(str(shapes), validation="20%")
+    assert word_pictures(data) == "4 classes; 192 training, 48 validation and 60 test pictures"
+    data = open_data(str(shapes / "train"), validation="0%")
+    assert word_pictures(data) == "4 classes; 240 training, no validation and no test pictures"

@@ -48,7 +48,9 @@ class Audit(Command):
         None, description="search for crops too, by a pretrained network: auto, its name, or its .safetensors file"
     )
     worst: int = Field(50, ge=1, le=100_000, description="how many doubtful labels to list")
-    fix: str | None = Field(None, description="new text file that lists what to leave out, and why; nothing is deleted")
+    fix: str | None = Field(
+        None, description="new text file of what to leave out, and why, for train --exclude; nothing is deleted"
+    )
     preview: str | None = Field(None, description="new PNG that shows what --augment makes of eight pictures")
     augment: Augment = Field(
         "light", validate_default=True, description=f"for --preview: {', '.join(PRESETS)}, or names"

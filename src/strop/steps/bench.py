@@ -79,7 +79,7 @@ class Bench(Step):
     ] = Field(min_length=1, description="runs or exports to time")
     runtime: RuntimesField = Field(
         ("onnxruntime",),
-        description="onnxruntime (default), openvino, torch, torch-compiled, cuda; several with commas",
+        description="onnxruntime, openvino, torch, torch-compiled, cuda; several with commas",
     )
     threads: int = Field(1, ge=1, le=256, description="threads of the runtime")
     again: bool = Field(False, description="time once more, beside an earlier bench of the same files")

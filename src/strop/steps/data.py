@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..data.dataset import Data, open_again, open_data
+from ..data.source import SPLITS
 from ..errors import UserError
 from ..runs import Run
 
@@ -30,6 +31,12 @@ def open_outliers(source: str, parent: Run) -> tuple[Data, str]:
     alpha = parent.data.get("alpha", "white")
     data = open_data(source, validation=0, max_unreadable=None, alpha=alpha)
     return data, next(split for split in ("test", "val", "train") if len(data.splits[split]))
+
+
+def word_pictures(data: Data) -> str:
+    """4 classes; 1,130 training, 56 validation and no test pictures."""
+    train, val, test = (f"{len(data.splits[split]):,}" if len(data.splits[split]) else "no" for split in SPLITS)
+    return f"{len(data.classes):,} classes; {train} training, {val} validation and {test} test pictures"
 
 
 def same_classes(run: Run, data: Data) -> None:

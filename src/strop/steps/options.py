@@ -63,7 +63,9 @@ class DataConfig(Strict):
     near_copies: Annotated[Literal["auto", "true", "false"], BeforeValidator(_lower)] = Field(
         "auto", description="keep re-encoded, resized and mirrored copies on one side: auto (to 100,000), true, false"
     )
-    classes: list[str] | str | None = Field(None, description="only these: names, or a text file with a name a line")
+    classes: list[str] | str | None = Field(
+        None, description="only these: a text file with a name a line; in YAML a list too (default: all)"
+    )
     input_size: int | None = Field(None, ge=8, le=1024, description="pixels a side (default: of the set, or the model)")
     alpha: Annotated[str, BeforeValidator(_read_colour)] = Field(
         "white", description="colour below transparent parts: white, black or '#ff8000'"
@@ -147,10 +149,16 @@ class TrainingOptions(Step):
     weight_decay: float = Field(5e-4, ge=0, description="L2; not on biases and norms")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient, e.g. 1.0 (default: any)")
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="probability of dropping a feature, where the model has dropout"
+        None,
+        ge=0,
+        lt=1,
+        description="probability of dropping a feature, where the model can (default: the model's own)",
     )
     drop_path: float | None = Field(
-        None, ge=0, lt=1, description="probability of skipping the last block (stochastic depth), where the model can"
+        None,
+        ge=0,
+        lt=1,
+        description="probability of skipping the last block (stochastic depth) (default: the model's own)",
     )
     ema: float | None = Field(
         None, gt=0, lt=1, description="moving average of the weights, e.g. 0.999; it is what is validated and kept"
@@ -172,7 +180,9 @@ class TrainingOptions(Step):
     cache_teacher: bool = Field(
         False, description="ask the teacher once and keep its answers on disk; with augment none"
     )
-    sparsify: part_of(regularisers, optional=True) = Field(None, description="regulariser, e.g. l1:strength=1e-4")
+    sparsify: part_of(regularisers, optional=True) = Field(
+        None, description=f"{', '.join(regularisers.names())}; with options l1:strength=1e-4"
+    )
     constrain: part_of(constraints, optional=True) = Field(
         None, description="weights that quantize well: clip:sd=3, kurtosis:target=1.8"
     )

@@ -39,7 +39,9 @@ class Predict(Command):
     format: Literal["table", "csv", "json"] = Field("table", description="table, csv or json")
     top: int = Field(1, ge=1, le=1000, description="classes to name for each picture, most probable first")
     batch_size: int = Field(16, ge=1, le=4096, description="pictures decoded at a time")
-    grid: str | None = Field(None, description="PNG to draw the pictures in, with truth where the folder tells it")
+    grid: str | None = Field(
+        None, description="new PNG to draw the pictures in, with the truth where a folder tells it"
+    )
 
     def execute(self) -> list[dict[str, Any]]:
         """A row for each picture, in their order: path, class, probability, and truth where it is known.

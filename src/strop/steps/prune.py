@@ -51,7 +51,9 @@ class Prune(TrainingOptions):
         "channels",
         description="channels; as controls svd (layers as two thin ones), unstructured (small weights zero)",
     )
-    criterion: part_of(criteria) = Field("group-norm", validate_default=True, description="how channels are ranked")
+    criterion: part_of(criteria) = Field(
+        "group-norm", validate_default=True, description=f"how channels are ranked: {', '.join(criteria.names())}"
+    )
     scope: Literal["local", "global"] = Field(
         "local", description="local: the same share of each group; global: one threshold over all"
     )

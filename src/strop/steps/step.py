@@ -23,7 +23,7 @@ from ..writing import FULL, describe_failure
 log = logging.getLogger("strop")
 ROOT = Path("runs")
 WAIT_SECONDS = 100.0  # that a process under torchrun waits for the others
-MOVED = "where the pictures are now, if they were moved"
+MOVED = "where the pictures are now (default: where they were)"
 NOT_IN_KEY = {
     *("id", "out", "cache_gb", "timeout"),
     *("save_minutes", "save_epochs", "keep"),

@@ -149,6 +149,7 @@ class Train(TrainingOptions):
         from .. import artifact
         from .auditing import tell_audit
         from .constraining import describe_before, draw_change
+        from .data import word_pictures
         from .objective import word_training
         from .phases import train_once, train_phases
         from .results import describe_model, describe_training, measure_best_and_last, note_weights
@@ -164,15 +165,15 @@ class Train(TrainingOptions):
         train, val = open_pictures(self, run, data, model.preprocess)
         teacher = load_teacher(self.teacher, run, parents, data) if self.teacher else None
         log.info(
-            "%s: %s, %s, %d training pictures, %d px, %s on %s",
+            "%s: %s, %s, %d px, %s on %s",
             run.id,
             written_model(self.model) if self.model else parents["parent"].id,
             "distilled" if teacher else "trained",
-            len(train),
             model.preprocess.input_size,
             precision,
             device,
         )
+        log.info("  %s", word_pictures(data))
         pieces = self.pieces()
         names = [f"lr of phase {number}" if self.phases else "lr" for number in range(1, len(pieces) + 1)]
         options = [resolve_rate(piece, run, parents, name) for piece, name in zip(pieces, names, strict=True)]
