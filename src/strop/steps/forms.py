@@ -137,7 +137,7 @@ def describe(agreement: dict[str, Any]) -> str:
     """The sentence of the log, of the check and of the error."""
     return (
         f"the class of model.onnx on {agreement['same_class']:,} of {agreement['n']:,} pictures, "
-        f"probabilities within {agreement['largest_difference']:.1g}"
+        f"probabilities at most {agreement['largest_difference']:.6f} apart"
     )
 
 

@@ -31,19 +31,22 @@ class ExecuTorch:
     danger: ClassVar[str] = "a forged .pte can harm the process that loads it"
     runs_if_trusted: ClassVar[bool] = True
     about: ClassVar[str] = (
-        "For phones and boards, XNNPACK, float32. It takes one square: the caller cuts the centre and scales it. Load "
-        "it only where you trust who gave it to you: ExecuTorch does not check all that a file says."
+        "For phones and boards, XNNPACK, float32. It takes one square: the caller cuts the centre and scales it, as "
+        "OpenCV does here; other ways move pictures between classes. Load it only where you trust who gave it to you: "
+        "ExecuTorch does not check all that a file says."
     )
     program: ClassVar[str] = """
-import numpy, torch
+import cv2, numpy, torch
 from executorch.runtime import Runtime
 from PIL import Image, ImageOps
 
 network = Runtime.get().load_program("model.pte").load_method("forward")
-image = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
-scaling = Image.Resampling.BOX if min(image.size) >= {size} else Image.Resampling.BILINEAR
-square = ImageOps.fit(image, ({size}, {size}), scaling)
-probabilities = network.execute([torch.from_numpy(numpy.array(square))[None]])[0][0]
+image = numpy.array(ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB"))
+side = min(image.shape[:2])
+top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+scaling = cv2.INTER_AREA if side > {size} else cv2.INTER_LINEAR
+square = cv2.resize(image[top : top + side, left : left + side], ({size}, {size}), interpolation=scaling)
+probabilities = network.execute([torch.from_numpy(square)[None]])[0][0]
 """
 
     @staticmethod
