@@ -152,17 +152,18 @@ def test_layers_of_32_bits_stay_in_float():
 
 
 def test_layers_of_attention_keep_their_names(tmp_path):
-    """The export of a product of matrices turns weights round and drops names; the table of layers has them all."""
+    """The export of a product of matrices drops names; the table of layers has them all, a tied weight once."""
 
     class Attention(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.patch, self.qkv = torch.nn.Conv2d(1, 8, 4, 4), torch.nn.Linear(8, 24)
-            self.head = torch.nn.Linear(8, 5)
+            self.head, self.mix, self.again = torch.nn.Linear(8, 5), torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+            self.again.weight = self.mix.weight
 
         def forward(self, images):
             tokens = self.patch(images).flatten(2).transpose(1, 2)
-            q, k, v = (part[:, None] for part in self.qkv(tokens).chunk(3, -1))
+            q, k, v = (part[:, None] for part in self.qkv(self.again(self.mix(tokens))).chunk(3, -1))
             return self.head(torch.nn.functional.scaled_dot_product_attention(q, k, v)[:, 0].mean(1))
 
     rounded = FakeQuantized(Attention().eval(), SHAPE, {"qkv": 32})
@@ -171,7 +172,7 @@ def test_layers_of_attention_keep_their_names(tmp_path):
     export_float(to_integers(rounded, SHAPE), SHAPE, path)
     rows = describe_layers(path, name_layers(path, rounded.layers), {})
     stored = {row["layer"]: row["stored_bits"] for row in rows}
-    assert stored == {"patch": 8, "qkv": 32, "head": 8}
+    assert stored == {"patch": 8, "again": 8, "qkv": 32, "head": 8}
 
 
 def test_what_is_in_the_learned_file(learned):

@@ -66,15 +66,16 @@ def name_layers(path: Path, names: Sequence[str]) -> list[Layer]:
     makers = {output: node for node in model.graph.node for output in node.output}
     operators = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
     readers = [(node, *_reader_of_weight(node, makers)) for node in operators]
-    readers = [(node, reader, place) for node, reader, place in readers if reader.input[place] in constants]
+    tensors = [constants.get(reader.input[place]) for _, reader, place in readers]
+    known = [(*found, tensor) for found, tensor in zip(readers, tensors, strict=True) if tensor is not None]
     found: dict[str, Layer] = {}
-    for name, (node, reader, place) in zip(names, readers, strict=True):
-        tensor = constants[reader.input[place]]
-        if tensor.name not in found:
-            tensor.name = reader.input[place] = f"{name}.weight" + (
-                "_quantized" if reader.op_type == "DequantizeLinear" else ""
-            )
-        found[tensor.name] = Layer(name, tensor.name, (node.name,), 0, tuple(tensor.dims))
+    for name, (node, reader, place, tensor) in zip(names, known, strict=True):
+        earlier = found.get(tensor.name)  # of a tied weight
+        if earlier is None:
+            tensor.name = f"{name}.weight" + ("_quantized" if reader.op_type == "DequantizeLinear" else "")
+        reader.input[place] = tensor.name
+        nodes = (*(earlier.nodes if earlier else ()), node.name)
+        found[tensor.name] = Layer(name, tensor.name, nodes, 0, tuple(tensor.dims))
     onnx.save(model, path)
     return list(found.values())
 

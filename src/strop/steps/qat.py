@@ -128,6 +128,7 @@ def _choose(
 
 def _match(layers: Sequence[Layer], names: Sequence[str], net: torch.nn.Module) -> dict[str, str]:
     """What layers of an exported file are called in the network. The export of a matrix product drops its name."""
+    names = list(dict.fromkeys(names))  # one of a tied weight
     if {layer.name for layer in layers} == set(names):
         return {name: name for name in names}
     sizes = [net.get_parameter(f"{name}.weight").numel() for name in names]
@@ -201,6 +202,8 @@ def _tell(about: dict, judge: Judge | None) -> None:
     ))  # fmt: skip
     if "control" in about:
         log.info("  the float parent, trained as long: %.2f %%", 100 * about["control"]["accuracy"])
+    elif file > judge.float["accuracy"]:
+        log.info("  which longer training may have done by itself: --controls trains the parent too")
     about["difference"] = abs(trained - file)
     flips = about["only_file_right"], about["only_trained_right"]
     if about["difference"] <= APART + 1e-9:
