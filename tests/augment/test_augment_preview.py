@@ -1,10 +1,13 @@
 """The grid that shows what the network will see."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from strop import fonts
 from strop.augment import compose, preset
 from strop.augment.preview import MOST_ROWS, preview_grid
 from strop.errors import UserError
@@ -70,3 +73,26 @@ def test_names_of_rows_may_hold_any_characters(tmp_path):
     """Long names are cut, letters without a glyph become question marks, line breaks make no new lines."""
     names = ["花" * 5, "a" * 500, "x\ny\x00"]
     preview_grid(colours(3, 16), torch.arange(3), preset("reference"), tmp_path / "grid.png", seed=0, names=names)
+
+
+@pytest.mark.skipif(not fonts.chinese_fonts(), reason="no font with Chinese letters is installed")
+def test_chinese_names_beside_the_rows(tmp_path):
+    """Each name has its own letters: two of equal length give two pictures, none of them that of question marks."""
+
+    def drawn(name):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.png"
+        preview_grid(colours(1, 16), torch.arange(1), [], path, seed=0, names=[name])
+        return np.asarray(Image.open(path))[:, :40].tobytes()
+
+    assert len({drawn("外套"), drawn("短靴"), drawn("??")}) == 3
+
+
+def test_without_a_chinese_font_one_sentence_says_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("strop.augment.preview.chinese_file", lambda: None)
+    fonts.warn_of_missing.cache_clear()
+    monkeypatch.setattr(logging.getLogger("strop"), "propagate", True)
+    for number in range(2):
+        preview_grid(colours(2, 16), torch.arange(2), [], tmp_path / f"{number}.png", seed=0, names=["外套", "短靴"])
+    assert [record.message.partition(";")[0] for record in caplog.records] == [
+        "no installed font has all letters of these names, so some can't be read"
+    ]

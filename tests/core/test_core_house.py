@@ -16,7 +16,7 @@ every_file = pytest.mark.parametrize("file", FILES, ids=[f.relative_to(PACKAGE).
 
 # DESIGN, section 3, from the bottom up: a module may import from its own layer and from those below.
 LAYERS = [
-    {"errors", "fetching", "launch", "lazy", "writing", "__init__"},
+    {"errors", "fetching", "fonts", "launch", "lazy", "writing", "__init__"},
     {"config", "runs", "registry", "yaml"},
     {"data", "models", "measure", "audit"},
     {"augment", "train", "distill", "sparsify", "prune", "quantize"},

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strop import fonts
 from strop.report import charts
 from strop.report.places import Box, place_labels
 from strop.report.rows import collect
@@ -39,7 +40,7 @@ def test_matrix_is_drawn_for_few_and_many_classes(tmp_path, k):
 def test_missing_glyphs_give_one_warning_with_the_remedy(tmp_path, monkeypatch):
     """Class names that no font can draw cost one sentence a process, not one for every glyph or picture."""
     said = []
-    charts._say_once.cache_clear()
+    fonts.warn_of_missing.cache_clear()
     monkeypatch.setattr(logging.getLogger("strop"), "warning", said.append)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from strop import fonts
 from strop.report import charts
 from strop.report.evaluation_charts import overlay, reliability_diagram, robustness
 
@@ -59,11 +60,11 @@ def test_overlay_keeps_the_picture():
     assert made[0, 0, 11] > made[2, 0, 11] and made[2, 0, 6] > made[0, 0, 6]
 
 
-@pytest.mark.skipif(len(charts.fonts()) < 2, reason="no font with Chinese glyphs is installed")
+@pytest.mark.skipif(not fonts.chinese_fonts(), reason="no font with Chinese glyphs is installed")
 def test_chinese_names_in_a_gallery(tmp_path, monkeypatch):
     """Both lines of a caption have their glyphs: no word about missing ones."""
     said = []
-    charts._say_once.cache_clear()
+    fonts.warn_of_missing.cache_clear()
     monkeypatch.setattr(logging.getLogger("strop"), "warning", said.append)
     rows = [{"class": "雏菊", "probability": 0.9, "truth": "郁金香"}] * 3
     charts.prediction_grid([np.zeros((3, 8, 16), np.uint8)] * 3, rows, tmp_path / "g.png")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..fonts import chinese_file, warn_of_missing
 from . import augmentations, compose
 
 if TYPE_CHECKING:
@@ -108,12 +109,13 @@ def _draw(columns: list[tuple[str, str, list[Image.Image]]], labels: list[str]) 
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     heads = [[first, *_wrap(pen, second, font, width)] for first, second, _ in columns]
     cell = max([width, *(int(pen.textlength(head[0], font)) + 1 for head in heads)]) + _GAP
-    margin = max(int(pen.textlength(_short(label), font)) for label in labels) + 2 * _GAP
+    beside = [(text := _short(label), _font_of(text, font)) for label in labels]
+    margin = max(int(pen.textlength(text, its)) for text, its in beside) + 2 * _GAP
     top = max(map(len, heads)) * (_FONT + 4) + 2 * _GAP
     page = Image.new("RGB", (margin + cell * len(columns), top + (height + _GAP) * len(labels)), _PAPER)
     pen = ImageDraw.Draw(page)
-    for row, label in enumerate(labels):
-        pen.text((_GAP, top + row * (height + _GAP) + height // 2), _short(label), _INK, font, anchor="lm")
+    for row, (text, its) in enumerate(beside):
+        pen.text((_GAP, top + row * (height + _GAP) + height // 2), text, _INK, its, anchor="lm")
     for number, (head, (_, _, pictures)) in enumerate(zip(heads, columns, strict=True)):
         left = margin + number * cell
         for line, text in enumerate(head):
@@ -136,6 +138,19 @@ def _wrap(pen: Any, text: str, font: Any, width: int) -> list[str]:
 
 
 def _short(label: str, most: int = 24) -> str:
-    """Labels may be file names of any length, with any characters; the font has the printable ASCII ones."""
-    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in label)
+    """Labels may be file names of any length, with any characters; what can't be printed becomes a question mark."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in label)
     return plain if len(plain) <= most else f"{plain[: most - 3]}..."
+
+
+def _font_of(label: str, font: Any) -> Any:
+    """The font of everything else has the letters of ASCII only."""
+    from PIL import ImageFont
+
+    if label.isascii():
+        return font
+    path = chinese_file()
+    if path is None:
+        warn_of_missing()
+        return font
+    return ImageFont.truetype(path, _FONT)

@@ -5,14 +5,13 @@ matplotlib is imported only where something is drawn, and its global state is ne
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..fonts import chinese_fonts, warn_of_missing
 from .numbers import pareto, percent, shorten
 from .places import Box, place_labels
 
@@ -29,28 +28,6 @@ TRAIN, VAL, FRONT, WRONG, FAINT = "#E69F00", "#0072B2", "#009E73", "#D55E00", "#
 MADE = {"Software": "strop"}
 """What a PNG says of itself, so that no other one is ever replaced."""
 
-CHINESE_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei",
-    "Microsoft YaHei",
-    "SimHei",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "Arial Unicode MS",
-)
-
-
-@lru_cache(maxsize=1)
-def fonts() -> list[str]:
-    """DejaVu Sans, then the fonts with Chinese glyphs that this system has."""
-    from matplotlib import font_manager
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in CHINESE_FONTS if name in installed)]
-
 
 @contextmanager
 def canvas(
@@ -62,7 +39,7 @@ def canvas(
     from matplotlib.figure import Figure
 
     style = {
-        "font.family": fonts(),
+        "font.family": ["DejaVu Sans", *chinese_fonts()],
         "font.size": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -91,15 +68,7 @@ def _one_font_warning() -> Iterator[None]:
     for warning in others:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if len(others) < len(caught):
-        _say_once(
-            "no installed font has all glyphs of these names, so some show as boxes; install one, "
-            f"for example {CHINESE_FONTS[0]} or {CHINESE_FONTS[3]}"
-        )
-
-
-@lru_cache(maxsize=8)
-def _say_once(sentence: str) -> None:
-    logging.getLogger("strop").warning(sentence)
+        warn_of_missing()
 
 
 def draw_grid(axes: Axes) -> None:
@@ -137,7 +106,7 @@ def train_details(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
                 xlabel="epoch",
                 ylabel={"loss": "loss", "recall": "macro recall, %"}.get(name, "accuracy, %"),
             )
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             draw_grid(axes)
             if axes.lines:
                 axes.legend(loc="best", fontsize=9)

@@ -29,6 +29,7 @@ def sparsity(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
         over.plot(
             epochs, [100 * line["zero_share"] for line in lines], "o-", color=VAL, markersize=3, label="all weights"
         )
+        over.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         over.set(title="Zeros, % (faint: each layer)", xlabel="epoch", ylim=(-2, 102))
         over.legend(loc="best", fontsize=9)
         layers.barh(shown, [100 * lines[-1]["sparsity"][name] for name in shown], color=VAL)
