@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from strop.report import formats
 from strop.report.columns import groups
 from strop.report.layouts import chosen, sort_rows
 from strop.report.models import read_models
+from strop.report.page import write_page
 from strop.report.rows import collect
 from strop.report.runtimes import others, within
 from strop.report.sections.runtimes import runtimes
@@ -145,3 +147,12 @@ def test_the_page_shows_each_runtime(both):
     edit(folders.root / "small-int8-onnx" / "result.json", lambda result: result.pop("runtimes"))
     edit(folders.root / "bench" / "result.json", lambda result: result.update(bench=result["bench"][:5]))
     assert runtimes(read_models(collect(paths).rows)[-1]) == ""
+
+
+def test_figures_of_each_runtime_are_those_of_the_files(both, tmp_path):
+    """To the last digit, in every table of the page."""
+    rows, notes = collect(both[1])
+    write_page(rows, notes, tmp_path / "page.html", title="Report")
+    shown = set(re.findall(r'<data value="([^"]*)">', (tmp_path / "page.html").read_text(encoding="utf-8")))
+    known = re.findall(r"-?\d[\d.e+-]*", "".join(path.read_text() for path in both[0].root.glob("*/result.json")))
+    assert shown <= set(known) and {repr(0.876 - 1 / 500), "9.84", "2.0"} <= shown

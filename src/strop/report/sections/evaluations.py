@@ -90,7 +90,7 @@ def _robustness(found: Mapping[str, Any]) -> str:
 
 
 def _corruptions(found: Sequence[Mapping[str, Any]]) -> str:
-    """A line a corruption, a column a strength; the one that costs most first."""
+    """A line a corruption, a column a strength; the one that costs most first. Means are this page's own figures."""
     if not found:
         return ""
     strengths = sorted({one["strength"] for one in found})
@@ -98,8 +98,9 @@ def _corruptions(found: Sequence[Mapping[str, Any]]) -> str:
     for one in found:
         table.setdefault(str(one["corruption"]), {})[one["strength"]] = one["accuracy"]
     ordered = sorted(table.items(), key=lambda item: sum(item[1].values()) / len(item[1]))
+    means = {name: sum(found.values()) / len(found) for name, found in ordered}
     lines = (
-        [escape(name), _share(sum(found.values()) / len(found))]
+        [escape(name), bar(means[name]) + f'<span class="mean">{percent(means[name])}</span>']
         + [exact(found.get(strength), percent(found.get(strength))) for strength in strengths]
         for name, found in ordered
     )
