@@ -17,13 +17,13 @@ BLOCK = 1 << 16
 AROUND = 1000  # bytes, at most, of the operators around a packed weight
 
 
-def packed_bytes(weights: int, nonzero: int, *, each: int = 4) -> int:
+def packed_bytes(weights: int, nonzero: int) -> int:
     """What `nonzero` of so many weights take: the value, and its position in 2 bytes up to 65,536 weights, else in 3.
 
     >>> packed_bytes(2_359_296, 235_930) / (4 * 2_359_296)
     0.175...
     """
-    return nonzero * (each + (2 if weights <= BLOCK else 3 if weights <= BLOCK << 8 else 4))
+    return nonzero * (4 + (2 if weights <= BLOCK else 3 if weights <= BLOCK << 8 else 4))
 
 
 def is_worth_packing(weights: int, nonzero: int) -> bool:
