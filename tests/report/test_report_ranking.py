@@ -10,6 +10,7 @@ from strop.errors import UserError
 from strop.report import formats
 from strop.report.fronts import fronts
 from strop.report.rows import collect
+from strop.report.sections.table import table as page_table
 from strop.report.verdict import judge
 
 
@@ -80,6 +81,8 @@ def test_a_front_is_of_one_set_of_pictures(model):
     rows, said = collect([model("a", "p", accuracy=0.8), model("c", "q", accuracy=0.98), model("b", "p")])
     assert [[i for i, _ in front.points] for front in fronts(rows)] == [[0, 2]]
     assert judge(rows).best.id == "b" and rows[1].accuracy == 0.98
+    cells = page_table(rows, rows[2]).split("<tr")[2:]
+    assert ["on other pictures" in cell for cell in cells] == [False, True, False]
     assert any("They can't be compared." in note for note in said)
 
 

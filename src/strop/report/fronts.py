@@ -37,13 +37,19 @@ class Front(NamedTuple):
     front: list[int]
 
 
+def comparable(rows: Sequence[Row]) -> list[int]:
+    """Indices of the rows that were measured on the pictures that most were."""
+    keys = [pictures(row.measured) if row.measured else None for row in rows]
+    shared = Counter(key for key in keys if key is not None).most_common(1)
+    return [i for i, key in enumerate(keys) if shared and key == shared[0][0]]
+
+
 def fronts(rows: Sequence[Row]) -> list[Front]:
     """A front for each cost that at least two rows have, of those that were measured on the pictures that most were."""
-    measured = [(i, row, pictures(row.measured)) for i, row in enumerate(rows) if row.measured]
-    shared = Counter(key for *_, key in measured).most_common(1)
+    ranked = comparable(rows)
     found = []
     for cost in COSTS:
-        points = [(i, price) for i, row, key in measured if key == shared[0][0] and (price := cost.read(row))]
+        points = [(i, price) for i in ranked if (price := cost.read(rows[i]))]
         if len(points) > 1:
             found.append(Front(cost, points, pareto([(price, rows[i].accuracy) for i, price in points])))
     return found

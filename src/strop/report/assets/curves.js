@@ -31,7 +31,8 @@ function drawCurve(canvas) {
   const alone = metrics.length === 1 ? 1 : 0;  // one epoch is a point in the middle
   return new Chart(canvas, {
     type: "line",
-    data: { datasets: [look("training", "train", "orange", [5, 4]), look("validation", "val", "blue", [])] },
+    data: { datasets: [look("training", "train", "orange", [5, 4]), look("validation", "val", "blue", [])]
+      .filter((set) => set.data.some(({ y }) => y !== null)) },
     options: {
       interaction: { mode: "index", intersect: false },
       scales: { x: { type: "linear", title: { display: true, text: "epoch" }, ticks: { precision: 0, includeBounds: false },

@@ -7,10 +7,17 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ..columns import Column, filled, groups
+from ..fronts import comparable
 from ..markup import exact, listed, scroller
 
 if TYPE_CHECKING:
     from ..rows import Row
+
+
+SHIP = ' <span class="ship">ship</span>'
+"""Named in words, not by its colour alone."""
+APART = " <small>on other pictures</small>"
+"""An accuracy that can't be set beside those above and below it."""
 
 
 def table(rows: Sequence[Row], pick: Row | None) -> str:
@@ -20,10 +27,12 @@ def table(rows: Sequence[Row], pick: Row | None) -> str:
         f'<th scope="col"{_kind(column)}>{escape(column.title)}<small>{escape(column.unit)}</small></th>'
         for column in columns
     )
-    lines = []
+    lines, ranked = [], comparable(rows)
     for number, row in enumerate(rows):
         chosen = row is pick and len(rows) > 1
-        cells = "".join(_cell(column, number, chosen and column.title == "name") for column in columns)
+        apart = row.measured is not None and number not in ranked
+        marks = {"name": SHIP if chosen else "", "accuracy": APART if apart else ""}
+        cells = "".join(_cell(column, number, marks.get(column.name, "")) for column in columns)
         lines.append(f"<tr{' class=pick' if chosen else ''}>{cells}</tr>")
     inside = f'<table class="rows"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
     return scroller("Table of the models", inside)
@@ -36,13 +45,12 @@ def _kind(column: Column) -> str:
     return f' class="text{kind}"'
 
 
-def _cell(column: Column, number: int, is_pick: bool) -> str:
-    """An interval stands small beside its accuracy; the model to ship is named in words, not by its colour alone."""
+def _cell(column: Column, number: int, mark: str) -> str:
+    """An interval stands small beside its accuracy; `mark` is HTML behind what the cell shows."""
     figure = column.values[number] if column.is_number and column.values else None
     value, bracket, interval = column.cells[number].partition(" [")
     inside = exact(figure if isinstance(figure, int | float) else None, value)
     inside += f" <small>[{escape(interval)}</small>" if bracket else ""
-    mark = ' <span class="ship">ship</span>' if is_pick else ""
     return f"<td{_kind(column)}>{inside}{mark}</td>"
 
 
