@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,7 +141,7 @@ def _write_comparison(
     (folder / "table.csv").write_text(formats.csv(rows, columns), encoding="utf-8")
     (folder / "table.tex").write_text(formats.latex(rows, notes, columns), encoding="utf-8")
     fronts(rows, folder / "fronts.png")
-    whole = [replace(row, measured=row.measured or row.unranked) for row in rows]  # the page judges only equal pictures
+    whole = [row.unranked or row for row in rows]  # the page keeps them apart itself
     write_page(whole, notes, folder / "report.html", title=folder.name)
     log.info("%s", folder / "report.html")
 

@@ -6,9 +6,11 @@ import re
 import pytest
 
 import strop
+from strop.cli import main
 from strop.errors import UserError
 from strop.report import formats
 from strop.report.fronts import fronts
+from strop.report.layouts import chosen
 from strop.report.rows import collect
 from strop.report.sections.table import table as page_table
 from strop.report.verdict import judge
@@ -40,6 +42,23 @@ def test_a_row_on_other_pictures_is_left_out_of_the_ranking(model):
     record = json.loads(formats.json(rows, said))["rows"][1]
     assert record["accuracy"] is None
     assert record["unranked"]["accuracy"] == 0.98 and record["unranked"]["pictures"] == "blake2b:q"
+
+
+def test_what_is_left_out_has_no_accuracy_in_any_runtime(model, folders):
+    """The page of `compare --out` has the row as it was."""
+    paths = [model("a", "p"), model("c", "q"), model("b", "p")]
+    for name in "ac":
+        result = folders.result(name)
+        about = {"version": "1", "accuracy": 0.97, "n": 500}
+        result["runtimes"] = [{"name": "onnxruntime", **about}, {"name": "openvino", **about}]
+        result["measured"][0]["runtime"] = "onnxruntime"
+        (folders.root / name / "result.json").write_text(json.dumps(result))
+    rows, _ = strop.compare(*paths)
+    assert chosen("accuracy@openvino:0", rows)[0].cells == ["97", "-", "-"]
+    assert rows[1].unranked.accuracy == 0.9 and "openvino" in rows[1].unranked.measured_in
+    assert main(["compare", *map(str, paths), "--out", str(folders.root / "table")]) == 0
+    page = (folders.root / "table" / "report.html").read_text(encoding="utf-8")
+    assert page.count("on other pictures</small>") == 1 and page.count("<h3>In each runtime</h3>") == 2
 
 
 def test_the_pictures_of_the_baseline_are_those_that_count(model):

@@ -54,7 +54,7 @@ def record(row: Row) -> dict[str, Any]:
     if elsewhere := others([row]):
         found["runtimes"] = {runtime: _in_runtime(row, runtime) for runtime in elsewhere}
     if row.unranked:
-        found["unranked"] = {name: row.unranked.get(name) for name in UNRANKED}
+        found["unranked"] = {name: row.unranked.figure(name) for name in UNRANKED}
     return found | ({"against": row.against._asdict()} if row.against else {})
 
 

@@ -21,7 +21,7 @@ SHOWN = 6
 def rank_alike(rows: Sequence[Row], baseline: str | None = None) -> tuple[list[Row], list[str]]:
     """Rows where all accuracies are of the same pictures, those of the largest group, and what became of the others.
 
-    Rows of other pictures stay, without an accuracy: theirs is in `unranked`.
+    Rows of other pictures stay, without an accuracy: `unranked` is the row as it was.
 
     Args:
         baseline: id of a row whose group is ranked, however small.
@@ -38,7 +38,8 @@ def rank_alike(rows: Sequence[Row], baseline: str | None = None) -> tuple[list[R
     others = [row for pool in rest for row in pool]
     if len(ranked) < 2:
         raise UserError("compare", _refusal(ranked, others, baseline))
-    out = {row.id: replace(row, measured=None, predictions=None, unranked=row.measured) for row in others}
+    nothing = {"measured": None, "measured_in": {}, "predictions": None}
+    out = {row.id: replace(row, **nothing, unranked=row) for row in others}
     return [out.get(row.id, row) for row in rows], _left_out(ranked, others)
 
 

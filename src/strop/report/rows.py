@@ -23,7 +23,7 @@ class Row:
 
     `file`, `bytes` and `hash` are those of the file that ships: the exported one where there is one.
     `measured` is an entry of result.json, unchanged, and `is_shipped` says whether it was measured on that file;
-    `unranked` is one on other pictures than the rest of the table, which then has no `measured`.
+    `unranked` is the row as it was, where it was measured on other pictures than the rest of the table.
     `entries` are all measurements that were found, `predictions` the file of that one's predictions. `latency` is a row
     of one bench, or None; `against` the verdict on this row beside a baseline, see `baseline.compare_with`.
     `measured_in` and `timed_in` hold by runtime what was measured and timed in each, see `runtimes.within`.
@@ -46,7 +46,7 @@ class Row:
     export: str | None = None
     entries: tuple[measurements.Entry, ...] = field(default=(), repr=False)
     measured: dict[str, Any] | None = None
-    unranked: dict[str, Any] | None = None
+    unranked: Row | None = field(default=None, repr=False)
     is_shipped: bool = True
     predictions: Path | None = None
     against: Against | None = None
