@@ -25,7 +25,7 @@ def runtimes(model: Model) -> str:
     own = {figures.get("runtime", "?") for figures in (model.row.measured, model.row.latency) if figures}
     rows = [(" and ".join(sorted(own)), model.row)]
     rows += [(name, within([model.row], name)[0]) for name in elsewhere]
-    heads = ["runtime", "accuracy, %", "other answers", "latency p50, ms", "of the bench's first row"]
+    heads = ["runtime", "accuracy, %", "other answers", "latency p50, ms", "times the bench's first row"]
     text = grid("Runtimes", heads, (_line(name, row) for name, row in rows), flat=True)
     slow = [f"{MARK} in {name} {said}." for name, row in rows if (said := not_faster(row.latency or {}))]
     return f"<h3>In each runtime</h3>{text}{listed(slow) if slow else ''}{''.join(map(_apart, rows[1:]))}"
@@ -37,7 +37,7 @@ def _line(name: str, row: Row) -> list[str]:
     spread = f" <small>[{', '.join(percent(bound, digits) for bound in row.interval)}]</small>" if row.interval else ""
     latency = marked((significant if row.is_quiet else rough)(row.p50), not_faster(row.latency or {}))
     return [
-        escape(f"{name} {figures.get('version', '')}".strip()),
+        escape(f"{name} {row.measured_in.get(name, {}).get('version', '')}".strip()),
         exact(row.accuracy, percent(row.accuracy, digits)) + spread,
         exact(differ.get("count"), f"{differ['count']:,} of {figures['n']:,}" if differ else ""),
         exact(row.p50, latency),
