@@ -125,6 +125,17 @@ def test_each_runtime_of_the_evidence_is_measured_again(copied, strop_in, monkey
     assert checks["in openvino"][1].startswith("accuracy is ") and "the evidence says" in checks["in openvino"][1]
 
 
+def test_an_evaluation_in_two_runtimes(both, strop_in, tmp_path, monkeypatch):
+    """Figures are those of the first; one that is always wrong where it is right disagrees on every picture."""
+    stand_in(monkeypatch, "Shifted")
+    outcome = strop_in(tmp_path, "evaluate", both, "--split", "test", "--train-pictures", 0, *BOTH)
+    assert outcome.code == 0 and "60 of 60 answers differ from onnxruntime" in outcome.out, outcome.err
+    result = json.loads((tmp_path / "runs" / "both-on-test-onnxruntime-openvino" / "result.json").read_text())
+    ours, theirs = result["runtimes"]
+    assert result["measured"][0]["runtime"] == "onnxruntime" and ours["accuracy"] == result["measured"][0]["accuracy"]
+    assert theirs["disagreements"]["count"] == 60 and theirs["accuracy"] <= 1 - ours["accuracy"]
+
+
 def test_what_is_not_installed_is_never_called_verified(copied, strop_in, monkeypatch):
     monkeypatch.setattr(runtimes, "is_installed", lambda runtime: False)
     code, verdict, checks = verify(strop_in, copied)
