@@ -106,6 +106,16 @@ def test_a_program_must_be_listed(hold, copied):
     assert code == 3 and "predict.py is not from export" in said["files"]
 
 
+def test_a_program_listed_again_is_named(hold, copied):
+    """A forger's line with its true hash can't be told from another strop's program: it is said, and no failure."""
+    assert "read before you run it" not in hold(copied)[2]["files"]
+    put(copied / "predict.py", "import json", "import os\nimport json")
+    list_files(Run(copied))
+    code, verdict, said, _ = hold(copied)
+    assert (code, verdict) == (0, "verified")
+    assert "not what this strop writes, read before you run it: predict.py" in said["files"]
+
+
 def test_what_the_program_imports_is_known(copied, shapes):
     """Everything that predict.py asks for, found or not, is Python's own or stands in the list."""
     watch = (

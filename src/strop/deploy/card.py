@@ -102,10 +102,8 @@ def write_card(run: Run, result: dict, settings: Settings, resizing: dict, sourc
         forms=_forms(result.get("forms", []), settings.input_size),
     )
     write_whole(run.folder / CARD, card.encode())
-    below = parse_colour(settings.alpha)
-    write_client(run, "client.py.txt", "predict.py", r"\bBELOW\b", str(below))
-    write_client(run, "predict.mjs", "predict.mjs", r"\[255, 255, 255\]", json.dumps(below))
-    write_client(run, "package.json", "package.json")
+    for name, program in clients(settings.alpha).items():
+        write_whole(run.folder / name, program)
 
 
 def figures(scores: dict, latency_ms: dict, resizing: dict, temperature: float, runtimes: list[dict]) -> dict[str, str]:
@@ -136,10 +134,17 @@ def _beside(about: dict) -> str:
     )
 
 
-def write_client(run: Run, source: str, target: str, pattern: str = "(?!)", value: str = "") -> None:
-    """Copy a program into the folder, the colour below transparent parts put in."""
-    text = (resources.files(__package__) / "clients" / source).read_text(encoding="utf-8")
-    write_whole(run.folder / target, re.sub(pattern, value, text).encode())
+def clients(alpha: str) -> dict[str, bytes]:
+    """The programs by the names of their files, the colour below transparent parts put in."""
+    below, folder = parse_colour(alpha), resources.files(__package__) / "clients"
+    return {
+        name: re.sub(pattern, value, (folder / source).read_text(encoding="utf-8")).encode()
+        for name, source, pattern, value in (
+            ("predict.py", "client.py.txt", r"\bBELOW\b", str(below)),
+            ("predict.mjs", "predict.mjs", r"\[255, 255, 255\]", json.dumps(below)),
+            ("package.json", "package.json", "(?!)", ""),
+        )
+    }
 
 
 def form_figures(measured: list[dict]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..runs import Run, file_hash, read_json
 from ..writing import write_json
+from .card import clients
 from .evidence import CLASSES, EVIDENCE, FILE_NAME, MODEL, Evidence, open_inside
 from .verify import Check
 
@@ -43,7 +44,8 @@ def check_files(folder: Path, evidence: Evidence) -> Check:
 
     A listed file that differs does not hold, nor does one that programs would load and the evidence does not list.
     Other files are the user's own: they are named and not looked at. A listed file that is gone is named too; only
-    model.onnx and classes.json have to be there.
+    model.onnx and classes.json have to be there. A program that is listed may be an earlier strop's, or a forger's who
+    listed it again: it is named where this strop would write another.
     """
     there = {entry.name for entry in os.scandir(folder)} - {EVIDENCE}
     listed = evidence.files
@@ -59,9 +61,15 @@ def check_files(folder: Path, evidence: Evidence) -> Check:
     wrong += [f"{_shown(name)} is not from export, and {why}" for name, why in _that_are_loaded(folder, added)]
     if wrong:
         return Check("files", False, _few(wrong, "; "))
+    others = [
+        name
+        for name, program in clients(evidence.preprocess.alpha).items()
+        if name in listed.keys() & there and hashlib.sha256(program).hexdigest() != listed[name].sha256
+    ]
     said = [f"{len(listed.keys() & there)} of {len(listed)} that export wrote, as it wrote them"]
     for words, names in (
         ("not there", sorted(listed.keys() - there)),
+        ("not what this strop writes, read before you run it", others),
         ("not from export, not looked at", [name for name in added if name != ".lock"]),
         ("what npm installed, not checked", [name for name in INSTALLED if name in there]),
     ):
