@@ -116,6 +116,7 @@ def test_a_file_that_answers_otherwise_is_no_result(trained, strop, monkeypatch,
     assert {row["layer"]: row["stored_bits"] for row in about["layers"]} == wanted | {"fc": 8}
     assert [row["layer"] for row in about["sensitivity"]] == list(wanted)
     assert about["kept"] == {"int8": ["features.1.0"], "float": ["features.0.0"]}
+    assert f"with the same bits, not trained: {100 * about['calibrated']['accuracy']:.2f} %" in outcome.out
     assert about["accuracy_drop"] <= about["max_drop"] == 0.6 and about["difference"] <= 1 / 48 + 1e-9
     tensors = {tensor.name: tensor for tensor in onnx.load(path / "model.onnx").graph.initializer}
     six = onnx.numpy_helper.to_array(tensors["fc.weight_quantized"])

@@ -119,6 +119,7 @@ def _choose(
         size_of = _size_of_file(in_four, shape, called, Path(scratch)) if step.scheme == "mixed" else None
         size = parent.result["model"]["bytes"]
         bits, about = choose_bits(step, writer, judge, size, ways="more --images", size_of=size_of)
+        about["calibrated"] = judge.score(writer.write(bits))
     for row in about["sensitivity"]:
         row["layer"] = called[row["layer"]]
     if "kept" in about:
@@ -200,10 +201,12 @@ def _tell(about: dict, judge: Judge | None) -> None:
     log.info("  fake-quantized %.2f %%, ONNX Runtime %.2f %%, float parent %.2f %%", *(
         100 * value for value in (trained, file, judge.float["accuracy"])
     ))  # fmt: skip
+    if "calibrated" in about:
+        log.info("  calibrated with the same bits, not trained: %.2f %%", 100 * about["calibrated"]["accuracy"])
     if "control" in about:
         log.info("  the float parent, trained as long: %.2f %%", 100 * about["control"]["accuracy"])
     elif file > judge.float["accuracy"]:
-        log.info("  which longer training may have done by itself: --controls trains the parent too")
+        log.info("  longer training alone may have done that: --controls trains the parent too")
     about["difference"] = abs(trained - file)
     flips = about["only_file_right"], about["only_trained_right"]
     if about["difference"] <= APART + 1e-9:

@@ -124,6 +124,7 @@ def _trained(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         "float parent": accuracy("float"),
         "trained network, rounding in torch": accuracy("fake_quantized"),
         "its file, in ONNX Runtime": accuracy("file"),
+        "calibrated with the same bits, not trained": accuracy("calibrated"),
         "control: the float parent, trained as long": accuracy("control"),
     }
     return pairs + [(title, f"{percent(value, 2)} %") for title, value in figures.items() if value is not None]
