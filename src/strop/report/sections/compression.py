@@ -91,7 +91,8 @@ def quantization(model: Model) -> str:
     if isinstance(found.get("agreement"), int | float):
         pairs.append(("answers as its parent", f"on {percent(found['agreement'])} % of the validation pictures"))
     if isinstance(found.get("accuracy_drop"), int | float):
-        pairs.append(("accuracy lost", f"{percent(found['accuracy_drop'], 2)} points, on validation pictures"))
+        word, lost = "lost" if found["accuracy_drop"] >= 0 else "gained", abs(found["accuracy_drop"])
+        pairs.append((f"accuracy {word}", f"{percent(lost, 2)} points, on validation pictures"))
     text = f"<h3>Quantization</h3>{facts(pairs)}"
     kept = {name: word for word, names in (found.get("kept") or {}).items() for name in names}
 
