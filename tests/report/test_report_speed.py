@@ -55,6 +55,24 @@ def test_ratios_that_hold_one_are_not_told_apart():
     assert "Not told apart" not in " ".join(speed.notes({**result(), "bench": result()["bench"][:2]}))
 
 
+def test_a_percent_is_not_told_apart():
+    """The same file, opened twice, differs by as much, whatever the interval of one bench says; 3 % is a difference."""
+    found = result()
+    for row, latency in zip(found["bench"][1:], (0.99, 0.97), strict=True):
+        row["ratio"] |= {"latency": latency, "latency_interval": [latency - 0.005, latency + 0.005]}
+    assert "Not told apart from student: a-small-one-with-a-long-name." in speed.notes(found)
+
+
+def test_best_batches_and_the_machine_are_named():
+    """Batches are whole numbers in a column of their own; the last line says what the machine was, and its load."""
+    found = result()
+    found["bench"][1]["images_per_second"] = {"batch": 8, "value": 900.0}
+    found["machine"] |= {"cores": 2, "load": 7.86}
+    column = next(column for column in speed.columns(found) if column.name == "batch")
+    assert column.cells == ["64", "8", "64"]
+    assert speed.notes(found)[-1] == "onnxruntime; 1 thread; Example CPU; 2 cores; load 7.9 before it."
+
+
 def test_int8_that_is_not_surely_faster_is_named():
     """The interval of the ratio to its own float model decides, not that to the first row."""
     found = result()
@@ -85,7 +103,7 @@ def test_compare_shows_one_digit_too(folders):
 def test_profiles_name_their_model():
     [(title, columns)] = speed.profiles(result())
     assert title == "student: the 1 slowest nodes" and [column.cells[0] for column in columns] == [
-        "conv1", "Conv", "0.500", "25.0",
+        "conv1", "Conv", "0.500", "25",
     ]  # fmt: skip
 
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .rounds import INTERVAL_METHOD, drift, ratio
+from .rounds import INTERVAL_METHOD, drift, median_interval, ratio
 
 LATENCY_BATCH, THROUGHPUT_BATCH = 1, 64
 QUIET = 1.5
 STEADY = 1.25
 MOST_BATCH, LONGEST = 256, 2.0
+SETTLE, BRIEF = 2, 5e-3
+"""Untimed calls before a timed one, of models whose calls take less than so many seconds: what ran before, torch above
+all, has filled the caches with its own. Without them a network timed behind torch took three times as long."""
 
 Models = Mapping[str, Callable[[Any], Any]]
 Inputs = Mapping[str, Callable[[int], Any]]
@@ -27,6 +30,7 @@ def bench(
     rounds: int = 200,
     throughput_rounds: int = 12,
     warmup: int = 5,
+    settle: int = SETTLE,
     batch: int | None = THROUGHPUT_BATCH,
     floats: Mapping[str, str] | None = None,
 ) -> dict[str, dict]:
@@ -36,13 +40,15 @@ def bench(
         models: name to a callable that takes a batch.
         inputs: name to a function that makes a batch of a given size.
         rounds: timed calls at batch 1; `throughput_rounds` at `batch`.
+        settle: untimed calls before each at batch 1, of a model that took less than 5 ms in the warm-up.
         batch: pictures of a call for the throughput; None tries powers of two for each model.
         floats: name of a quantized model to that of the float model it was made from.
     Returns:
-        for each name {"latency_ms": {"p50", "p95", "n", "drift"}, "images_per_second": {"batch", "value", "n"}} and,
-        where there are several, "ratio" to the first of them with intervals; "float_ratio" to the one in `floats`.
+        for each name {"latency_ms": {"p50", "p95", "n", "drift"}, "images_per_second": {"batch", "value", "interval",
+        "n"}} and, where there are several, "ratio" to the first of them with intervals; "float_ratio" to the one in
+        `floats`.
     """
-    single = _interleave(models, _batches(inputs, LATENCY_BATCH), rounds, warmup)
+    single = _interleave(models, _batches(inputs, LATENCY_BATCH), rounds, warmup, settle)
     sizes = best_batches(models, inputs) if batch is None else dict.fromkeys(models, batch)
     many = _interleave(models, {name: make(sizes[name]) for name, make in inputs.items()}, throughput_rounds, 1)
     first = next(iter(models))
@@ -50,11 +56,7 @@ def bench(
     for name in models:
         found[name] = {
             "latency_ms": _latency(single[name]),
-            "images_per_second": {
-                "batch": sizes[name],
-                "n": throughput_rounds,
-                "value": round(sizes[name] / statistics.median(many[name]), 1),
-            },
+            "images_per_second": _throughput(many[name], sizes[name]),
         }
         if len(models) > 1:
             of_one = _slower(single, name, first)
@@ -77,9 +79,11 @@ def _slower(times: Mapping[str, list[float]], name: str, to: str) -> dict[str, A
     return {"to": to, "latency": round(slower, 4), "latency_interval": [round(bound, 4) for bound in bounds]}
 
 
-def latencies(models: Models, inputs: Inputs, *, rounds: int = 200, warmup: int = 5) -> dict[str, dict]:
+def latencies(
+    models: Models, inputs: Inputs, *, rounds: int = 200, warmup: int = 5, settle: int = SETTLE
+) -> dict[str, dict]:
     """The first half of `bench`: for each name {"p50", "p95", "n", "drift"}, milliseconds at batch 1."""
-    times = _interleave(models, _batches(inputs, LATENCY_BATCH), rounds, warmup)
+    times = _interleave(models, _batches(inputs, LATENCY_BATCH), rounds, warmup, settle)
     return {name: _latency(seconds) for name, seconds in times.items()}
 
 
@@ -92,18 +96,37 @@ def _latency(seconds: list[float]) -> dict[str, float]:
     }
 
 
+def _throughput(seconds: list[float], batch: int) -> dict[str, Any]:
+    slowest, fastest = (batch / bound for bound in reversed(median_interval(seconds)))
+    return {
+        "batch": batch,
+        "n": len(seconds),
+        "value": round(batch / statistics.median(seconds), 1),
+        "interval": [round(slowest, 1), round(fastest, 1)],
+    }
+
+
 def _batches(inputs: Inputs, size: int) -> dict[str, Any]:
     return {name: make(size) for name, make in inputs.items()}
 
 
-def _interleave(models: Models, batches: Mapping[str, Any], rounds: int, warmup: int) -> dict[str, list[float]]:
+def _interleave(
+    models: Models, batches: Mapping[str, Any], rounds: int, warmup: int, settle: int = 0
+) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in models}
+    fastest = dict.fromkeys(models, float("inf"))
     for number in range(-warmup, rounds):
         for name, model in models.items():
+            if number >= 0 and fastest[name] < BRIEF:
+                for _ in range(settle):
+                    model(batches[name])
             start = time.perf_counter()
             model(batches[name])
+            took = time.perf_counter() - start
             if number >= 0:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(took)
+            else:
+                fastest[name] = min(fastest[name], took)
     return times
 
 
@@ -126,15 +149,19 @@ def best_batches(models: Models, inputs: Inputs, *, most: int = MOST_BATCH, roun
 
 
 def noise(rows: Mapping[str, dict]) -> dict:
-    """How restless the machine was: medians over the models of p95 / p50 (within) and of the drift between rounds.
+    """How restless the machine was: medians over the models of p95 / p50 (within), of the drift between rounds, and of
+    the bounds of images/s, the upper over the lower.
 
-    Quiet below 1.5 and 1.25: beyond it another bench of the same files gives other digits.
+    Quiet below 1.5, 1.25 and 1.25: beyond it another bench of the same files gives other digits.
     """
     latency = [row["latency_ms"] for row in rows.values()]
     spread = statistics.median(each["p95"] / each["p50"] for each in latency)
     moved = statistics.median(each.get("drift", 1.0) for each in latency)
+    known = [row["images_per_second"].get("interval", (1, 1)) for row in rows.values()]
+    factor = statistics.median(high / low for low, high in known)
     return {
         "p95_over_p50": round(spread, 3),
         "drift": round(moved, 3),
-        "quiet": spread < QUIET and moved < STEADY,
+        "images_per_second": round(factor, 3),
+        "quiet": spread < QUIET and moved < STEADY and factor < STEADY,
     }

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import binom
 
 BLOCKS = 8
 DRAWS = 2000
@@ -20,6 +21,16 @@ def drift(seconds: Sequence[float]) -> float:
     blocks = np.array_split(np.asarray(seconds), min(BLOCKS, max(1, len(seconds) // 4)))
     medians = [float(np.median(block)) for block in blocks]
     return max(medians) / min(medians)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of a median: the k-th smallest and the k-th largest of n values.
+
+    k is the largest with P(X < k) <= 2.5 %, X binomial of n tosses of 1/2; of fewer than six values the whole range.
+    """
+    n = len(values)
+    k, ordered = max(1, int(binom.ppf(0.025, n, 0.5))), sorted(values)
+    return ordered[k - 1], ordered[n - k]
 
 
 def ratio(seconds: Sequence[float], first: Sequence[float], *, seed: int = 0) -> tuple[float, float, float]:

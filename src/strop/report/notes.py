@@ -100,7 +100,7 @@ def about_bench(rows: Sequence[Row], bench: Folder | None) -> list[str]:
     noise = bench.result.get("noise") or {}
     if noise.get("quiet") is False:
         ratio = noise.get("p95_over_p50")
-        size = f": p95 is {times(ratio)}x p50." if ratio else "."
+        size = f": p95 is {times(ratio)}x p50." if ratio and ratio >= 1.5 else "."
         found.append(f"The machine was not quiet during the bench{size}")
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 from .beside_float import MARK, marked, not_faster
 from .columns import Column
 from .numbers import DASH, percent, rough, significant
+from .verdict import EQUALLY_FAST
 
 
 def columns(result: Mapping[str, Any]) -> list[Column]:
@@ -30,7 +31,8 @@ def columns(result: Mapping[str, Any]) -> list[Column]:
     if len({row["runtime"] for row in rows}) > 1:
         found.insert(1, Column("runtime", "", [row["runtime"] for row in rows], is_number=False, name="runtime"))
     if len({_at(row, "images_per_second", "batch") for row in rows}) > 1:
-        found.append(figures("batch", "batch", "", "images_per_second", "batch", show=str))
+        sizes = [_at(row, "images_per_second", "batch") for row in rows]
+        found.append(Column("batch", "", [str(size or DASH) for size in sizes], values=sizes, name="batch"))
     if len(rows) > 1:
         found.append(Column("latency ratio", "[95 %]", [_ratio(row) for row in rows], name="ratio"))
     more = [
@@ -51,11 +53,12 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     found = []
     if not is_quiet(result):
         found.append(
-            f"The machine was not quiet: p95 is {noise['p95_over_p50']:.1f} times p50, and from block to block of the "
-            f"rounds the median moves by {noise.get('drift', 1):.2f} times. Times are given to one digit; the ratios "
-            "are of rounds that were timed in turn."
+            f"The machine was not quiet: p95 is {noise['p95_over_p50']:.1f} times p50, from block to block of the "
+            f"rounds the median moves by {noise.get('drift', 1):.2f} times, and images/s are known to a factor of "
+            f"{noise.get('images_per_second', 1):.2f}. Times are given to one digit; the ratios are of rounds that "
+            "were timed in turn."
         )
-    alike = [row for row in rows[1:] if _at(row, "ratio") and _holds_one(row["ratio"]["latency_interval"])]
+    alike = [row for row in rows[1:] if _at(row, "ratio") and _is_alike(row["ratio"])]
     if alike:
         found.append(f"Not told apart from {_name(rows[0], rows)}: {', '.join(_name(row, rows) for row in alike)}.")
     found += [
@@ -63,12 +66,15 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     ]
     threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}" if "threads" in machine else ""
     words = [", ".join(dict.fromkeys(row["runtime"] for row in rows)), threads, str(machine.get("processor", ""))]
+    words.append(f"{machine['cores']} cores" if machine.get("cores") else "")
+    words.append(f"load {machine['load']:.1f} before it" if machine.get("load") is not None else "")
     found.append("; ".join(word for word in words if word) + ".")
     return found
 
 
 def profiles(result: Mapping[str, Any]) -> Iterator[tuple[str, list[Column]]]:
-    """For each row with a profile its title and the table of its slowest nodes."""
+    """For each row with a profile its title and the table of its slowest nodes; the runtime counts whole us."""
+    quiet = is_quiet(result)
     for row in result["bench"]:
         nodes = row.get("profile")
         if nodes:
@@ -77,8 +83,8 @@ def profiles(result: Mapping[str, Any]) -> Iterator[tuple[str, list[Column]]]:
                 [
                     Column("layer", "", [node["layer"] for node in nodes], is_number=False, name="name"),
                     Column("operator", "", [node["operator"] for node in nodes], is_number=False, name="operator"),
-                    Column("time", "ms", [significant(node["ms"]) for node in nodes], name="ms"),
-                    Column("share", "%", [percent(node["share"]) for node in nodes], name="share"),
+                    Column("time", "ms", [f"{n['ms']:.3f}" if quiet else rough(n["ms"]) for n in nodes], name="ms"),
+                    Column("share", "%", [percent(node["share"], 0) for node in nodes], name="share"),
                 ],
             )
 
@@ -103,8 +109,10 @@ def _ratio(row: Mapping[str, Any]) -> str:
     return f"{ratio['latency']:.2f}" + (f" [{low:.2f}, {high:.2f}]" if low < high else "")
 
 
-def _holds_one(interval: Sequence[float]) -> bool:
-    return interval[0] <= 1 <= interval[1]
+def _is_alike(ratio: Mapping[str, Any]) -> bool:
+    """The interval holds 1, or the ratio is so close to it that the same file, opened twice, may be as far apart."""
+    low, high = ratio["latency_interval"]
+    return low <= 1 <= high or 1 / EQUALLY_FAST < ratio["latency"] < EQUALLY_FAST
 
 
 def _name(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 EQUALLY_FAST = 1.02
-"""Latencies closer than this are called equal; a bench's rounds scatter by more."""
+"""Latencies closer than this are called equal; the same file, opened twice, differs by as much (docs/log.md)."""
 SLIGHTLY = 1.05
 """Up to this ratio sizes are told apart in percent."""
 

@@ -114,6 +114,11 @@ class Bench(Step):
         for runtime in self.runtime:
             for parent in parents.values():
                 check_runtime(runtime, parent)
+        if self.profile and "onnxruntime" not in self.runtime:
+            advice = "Name onnxruntime too, or write strop info RUN --measure for the layers in torch."
+            raise UserError(
+                "--profile", f"is ONNX Runtime's own, and runs in {', '.join(self.runtime)} alone. {advice}"
+            )
 
     def run(self, run: Run, parents: dict[str, Run], data: Any) -> dict:
         import tempfile
