@@ -291,6 +291,28 @@ def test_attention_that_is_not_understood_stays_whole(make_it, kind):
     assert not any(layer.startswith(f"{name}.qkv") for name in uncut_attentions(net) for layer in touched)
 
 
+class _OwnNorm(nn.Module):
+    """Says nothing of its width, which is in its weights."""
+
+    def __init__(self, width, **where):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width, **where))
+
+    def forward(self, x):
+        return self.weight * F.normalize(x, dim=-1)
+
+
+def test_norms_of_ones_own():
+    """Over all heads: the attention stays whole, and the rest can be cut. Over q and k: heads go, their width stays."""
+    net = shaken(_OneAttention(scale_norm=True, norm_layer=_OwnNorm).eval())
+    assert uncut_attentions(net) == {"attn": "Attention"}
+    assert {group.kind for group in channel_groups(net, PICTURES.float())} == {"channels"}
+    check_prunable(net, PICTURES.float())
+    net = shaken(_OneAttention(qk_norm=True, norm_layer=_OwnNorm).eval())
+    assert {group.kind for group in channel_groups(net, PICTURES.float())} == {"channels", "heads"}
+    check_prunable(net, PICTURES.float())
+
+
 def test_cut_ranked_counts_what_was_predicted():
     """`cut` raises where a prediction is off; with heads and width of a layer crossed it is not."""
     net = make("swin, shifted windows").float()

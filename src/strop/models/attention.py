@@ -64,8 +64,10 @@ def attentions(model: nn.Module) -> list[Attention]:
 
 
 def _is_whole(module: nn.Module) -> bool:
-    """Whether its layers are what they were; `strop prune --method svd` makes two of one."""
-    return all(isinstance(layer, nn.Linear) for layer in (module.qkv, module.proj))
+    """Whether its layers are known: `strop prune --method svd` makes two of one; a norm over all heads may be any."""
+    norm = getattr(module, "norm", None)
+    norm_is_known = isinstance(norm, nn.Identity | None) or hasattr(norm, "normalized_shape")
+    return norm_is_known and all(isinstance(layer, nn.Linear) for layer in (module.qkv, module.proj))
 
 
 def uncut_attentions(model: nn.Module) -> dict[str, str]:

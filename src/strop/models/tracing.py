@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_pruning import ops
 
 from ..errors import UserError
-from .attention import Cuts, attention_groups, attentions
+from .attention import Cuts, attention_groups, attentions, uncut_attentions
 from .members import Group, Member
 
 MADE_OF_ROWS = (ops.OPTYPE.CONV, ops.OPTYPE.LINEAR)
@@ -53,7 +53,8 @@ def channel_groups(
         raise ValueError(f"keep: the model has no modules {unknown}")
     double = _traceable_copy(model)
     order, found = _positions(double), attention_groups(double, attention, keep)
-    within = {(f"{a.name}.{leaf}", side) for a in attentions(double) for leaf, side in (("qkv", "out"), ("proj", "in"))}
+    heads = {*(known.name for known in attentions(double)), *uncut_attentions(double)}
+    within = {(f"{name}.{leaf}", side) for name in heads for leaf, side in (("qkv", "out"), ("proj", "in"))}
     for part, inputs in _parts_apart(double, example_input) or [(double, example_input)]:
         graph = _trace(part, inputs)
         for raw in _raw_groups(graph, double, keep):
