@@ -1,5 +1,5 @@
 
-// Draws what is to be seen: charts in closed fold-outs wait until they are opened.
+// Draws what is to be seen: charts in closed fold-outs wait until they are opened, those of hundreds until they are near.
 
 function draw(canvas) {
   const { front, curve, matrix, reliability } = canvas.dataset;
@@ -10,15 +10,29 @@ function draw(canvas) {
   throw new Error("a canvas without data");
 }
 
-function drawVisible() {
-  for (const canvas of document.querySelectorAll("canvas")) {
-    if (canvas.closest("details:not([open])") || charts.has(canvas)) continue;
-    const drawn = draw(canvas);
-    drawn.walk ??= walker(drawn);
-    charts.set(canvas, drawn);
-    if (canvas.tabIndex < 0) listen(canvas);
-  }
+const AT_ONCE = 60;  // more charts than this wait until they come near the window
+const seen = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => {
+  if (isIntersecting) drawOne(target);
+}), { rootMargin: "400px" });
+
+function drawOne(canvas) {
+  seen.unobserve(canvas);
+  if (charts.has(canvas)) return;
+  const drawn = draw(canvas);
+  drawn.walk ??= walker(drawn);
+  charts.set(canvas, drawn);
   body.dataset.charts = String(charts.size);
+}
+
+function drawVisible() {
+  const isOpen = (canvas) => !canvas.closest("details:not([open])") && !charts.has(canvas);
+  const waiting = [...document.querySelectorAll("canvas")].filter(isOpen);
+  const most = document.documentElement.classList.contains("paper") ? Infinity : AT_ONCE;
+  for (const canvas of waiting) {
+    if (canvas.tabIndex < 0) listen(canvas);
+    if (charts.size < most) drawOne(canvas);
+    else seen.observe(canvas);
+  }
 }
 
 function redraw() {

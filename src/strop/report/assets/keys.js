@@ -39,7 +39,7 @@ function walker(chart) {
 function listen(canvas) {
   canvas.tabIndex = 0;
   canvas.addEventListener("keydown", (event) => {
-    if (!event.ctrlKey && !event.metaKey && !event.altKey && charts.get(canvas).walk(event.key)) event.preventDefault();
+    if (!event.ctrlKey && !event.metaKey && !event.altKey && charts.get(canvas)?.walk(event.key)) event.preventDefault();
   });
-  canvas.addEventListener("blur", () => charts.get(canvas).walk("Escape"));
+  canvas.addEventListener("blur", () => charts.get(canvas)?.walk("Escape"));
 }
