@@ -74,7 +74,7 @@ class Prune(TrainingOptions):
         None, description="who teaches the fine-tuning (default: the parent): runs a,b; parent, unpruned; or tv:NAME"
     )
     distill: Distill = Field(
-        "kd", validate_default=True, description="loss on the teacher's answers or maps, as in kd+hint, or none"
+        "dist", validate_default=True, description="loss on the teacher's answers or maps, as in kd+hint, or none"
     )
 
     @model_validator(mode="after")
