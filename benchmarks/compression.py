@@ -30,10 +30,11 @@ from strop.data import open_data
 from strop.data.load import Loader, pictures
 
 EPOCHS, MORE_EPOCHS, QAT_EPOCHS = 12, 10, 2
-CURVE = (1, 3, 6)
+CURVE = (1, 3, 22)
 OTHER_CRITERIA = ("magnitude", "taylor", "bn-gamma", "random")
 OTHER_WAYS = (("ranks (svd)", "svd"), ("zeros (unstructured)", "unstructured"))
 AUGMENT = "hflip+crop:pixels=2"
+LOSS = "dist"  # of the fine-tuning and of its controls
 SHARE = "9%"  # of the parameters, that pruning leaves
 
 
@@ -102,6 +103,7 @@ def rows(data: Path, device: str) -> list[Row]:
     train = {"epochs": EPOCHS, "augment": AUGMENT, "device": device, "model": "resnet18"}
     small, large = shown(data, 32), shown(data, 48)
     prune = {"parent": "dense", "params": SHARE, "epochs": MORE_EPOCHS, "augment": AUGMENT, "device": device}
+    prune["distill"] = LOSS
     aware = {"epochs": QAT_EPOCHS, "augment": AUGMENT, "device": device}
     return [
         Row("dense", strop.Train, {"data": small, **train}, seeds=True),
@@ -123,7 +125,7 @@ def rows(data: Path, device: str) -> list[Row]:
 
 def curve(data: Path, device: str) -> list[Row]:
     """The pruned shape after a few epochs with the weights it kept and with new ones, taught by the dense parent."""
-    same = {"augment": AUGMENT, "device": device}
+    same = {"augment": AUGMENT, "device": device, "distill": LOSS}
     fresh = {"data": shown(data, 32), "parent": "pruned", "teacher": "dense", "fresh": True, **same}
     found = []
     for epochs in CURVE:

@@ -38,7 +38,7 @@ def test_how_teachers_are_written():
     assert read("resnet18:weights=w.safetensors")[0].endswith("/w.safetensors")
     assert Train(data="d", model="cnn3", teacher="a").settings()["teacher"] == "a"
     assert Train(data="d", model="cnn3", teacher="a,b").settings()["teacher"] == ["a", "b"]
-    with pytest.raises(ValueError, match="'a' is given twice"):
+    with pytest.raises(UserError, match="'a' is given twice"):
         read("a,b,a")
 
 
