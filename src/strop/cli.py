@@ -216,7 +216,7 @@ def ladder(
     input_size: int | None = None,
     validation: str = "5%",
     augment: str = "light",
-    batch_size: str = "128",
+    batch_size: str | None = None,
     seed: int = 0,
     dry_run: DryRunFlag = False,
     smoke: SmokeFlag = False,
@@ -252,7 +252,7 @@ def ladder(
     augment
         as for train
     batch_size
-        as for train
+        pictures an update [default: as for train]
     seed
         everything random is a function of it
     out

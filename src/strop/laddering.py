@@ -50,8 +50,8 @@ def _read(about: dict[str, Any]) -> dict[str, Any]:
     budgets = tuple(filter(None, (text.strip() for text in about["budgets"].split(","))))
     if not budgets:
         raise UserError("--budgets", f"'{about['budgets']}' names none. Write for example 50%,25%,9%.")
-    more = dict(about["more"])
-    if more["batch_size"].isdecimal():
+    more = {name: value for name, value in about["more"].items() if value is not None}
+    if more.get("batch_size", "").isdecimal():
         more["batch_size"] = int(more["batch_size"])
     return about | {"data": data, "budgets": budgets, "more": more}
 

@@ -150,7 +150,7 @@ def test_defaults_hold_where_a_step_says_nothing(load):
         head + "  - train: {id: a, model: cnn3}\n  - train: {id: b, model: cnn3, epochs: 9}\n"
         "  - prune: {id: c, parent: a, params: 50%}\n"
     ).steps
-    assert [(step.epochs, step.batch_size) for step in steps] == [(3, 64), (9, 64), (2, 128)]
+    assert [(step.epochs, step.batch_size) for step in steps] == [(3, 64), (9, 64), (2, None)]
 
 
 def test_wrong_defaults_are_told(mistakes):

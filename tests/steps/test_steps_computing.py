@@ -5,6 +5,7 @@ import torch
 
 from strop.runs import Run
 from strop.steps import computing, training
+from strop.steps.fields import usual_batch
 from strop.train import memory
 
 FAST = ["--model", "cnn3", "--validation", "20%", "--epochs", 2, "--batch-size", 16, "--lr", 0.01]
@@ -73,6 +74,29 @@ def test_batch_size_is_found_once(shapes, strop, tmp_path, monkeypatch):
     assert Run(tmp_path / "runs" / "cnn3").record["resolved"]["batch_size"] == 8
     assert strop(*words, "--out", "again").code == 0
     assert Run(tmp_path / "again").record["resolved"]["batch_size"] == 16
+
+
+def test_the_usual_batch_leaves_enough_updates():
+    """The largest power of two up to 128 with 8 updates an epoch; 16 where a set is too small for that."""
+    for n in range(1, 3000, 7):
+        size = usual_batch(n)
+        assert size in (16, 32, 64, 128)
+        assert size == 16 or n / size >= 8, "enough updates"
+        assert size == 128 or n / (2 * size) < 8, "no smaller than it must be"
+    assert usual_batch(40, parts=16) == 32, "two pictures for each part of a batch"
+
+
+def test_a_batch_that_is_not_asked_for_suits_the_set(shapes, strop, tmp_path):
+    """192 pictures: 16 at a time, 12 updates, the very bytes of --batch-size 16; one that is asked for is taken."""
+    words = ["train", shapes, *FAST[:4], "--epochs", 1, "--lr", 0.01]
+    usual, asked = strop(*words, "--out", "usual"), strop(*words, "--batch-size", 16, "--out", "asked")
+    assert "  batch size 16\n" in usual.out and "updates" not in usual.out + asked.out
+    assert weights(tmp_path / "usual") == weights(tmp_path / "asked")
+    assert Run(tmp_path / "usual").record["resolved"]["batch_size"] == 16
+    for size, said in ((128, "only 2 updates an epoch"), (256, "only 1 update an epoch")):
+        assert said in strop(*words, "--batch-size", size, "--out", f"of-{size}").out
+        assert Run(tmp_path / f"of-{size}").result["training"]["batch_size"] == size
+    assert Run(tmp_path / "usual").result["training"]["batch_size"] == 16
 
 
 def test_out_of_memory_names_a_batch_size_that_fits(shapes, strop, monkeypatch):

@@ -177,4 +177,4 @@ def test_without_epochs_the_config_is_as_before():
     }
     assert Quantize(parent="a", epochs=3).lr == pytest.approx(0.0005)
     assert Quantize(parent="a", epochs=3, optimizer="adamw").lr == pytest.approx(1e-5)
-    assert Quantize(parent="a", **{"batch_size": 128}).epochs is None  # as a config.yaml may say
+    assert Quantize(parent="a", **{"weight_decay": 5e-4}).epochs is None  # as a config.yaml may say

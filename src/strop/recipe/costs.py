@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..steps.fields import usual_batch
 from ..steps.options import TrainingOptions
 from .seen import Seen
 
@@ -80,7 +81,7 @@ def _training(
     from .profile import seconds_of
 
     counts, seen, precision = about.counts, about.seen, precision_of(step, about)
-    batch = 128 if step.batch_size == "auto" else step.batch_size
+    batch = step.batch_size if isinstance(step.batch_size, int) else usual_batch(seen.train, step.accumulate)
     epochs = (epochs or epochs_of(step)) * (2 if step.sam else 1)
     updates = math.ceil(seen.train / batch)
     seconds = seconds_of(counts, rates, pictures=seen.train, updates=updates, precision=precision)

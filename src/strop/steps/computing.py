@@ -14,11 +14,11 @@ from ..launch import here
 from ..models.classifier import Classifier
 from ..runs import Run
 from ..train.memory import MOST, is_out_of_memory, largest_batch, make_fits
+from .fields import FEW_UPDATES, USUAL_BATCH, usual_batch
 from .options import TrainingOptions
 from .start import resolve
 from .step import log
 
-FEW_UPDATES = 8
 EVALUATION_BATCH = 256
 COMPILER = "inductor"
 Precision = Callable[[], AbstractContextManager]
@@ -40,15 +40,24 @@ def lay_out(model: Classifier, run: Run, wanted: str) -> None:
 def resolve_batch_size(
     run: Run, options: TrainingOptions, objective: nn.Module, shape: tuple[int, int, int], precision: Precision, n: int
 ) -> TrainingOptions:
-    """The options with a number for `auto`: what fits into memory, with at least 8 updates an epoch of `n` pictures."""
-    if options.batch_size != "auto":
+    """The options with a number for the batch, for at least 8 updates an epoch of `n` pictures if it is ours to choose.
+
+    `auto` is what fits into memory, none is `usual_batch`.
+    """
+    if isinstance(options.batch_size, int):
+        updates = -(-n // options.batch_size)
+        if updates < FEW_UPDATES:
+            log.warning("  only %d update%s an epoch: try a smaller --batch-size", updates, "s" * (updates > 1))
         return options
     name = run.naming("batch_size")
     chosen = run.record.get("resolved", {}).get(name)
-    if chosen is None:
+    if chosen is None and options.batch_size == "auto":
         most = max(2, min(MOST, n // FEW_UPDATES))
         found = here().from_first(lambda: largest_batch(make_fits(objective, shape, precision), most))
         chosen = resolve(run, name, found)
+    elif chosen is None:
+        chosen = resolve(run, name, usual_batch(n, (options.virtual_ranks or here().size) * options.accumulate))
+    if chosen != USUAL_BATCH:
         log.info("  batch size %d", chosen)
     return options.model_copy(update={"batch_size": chosen})
 

@@ -9,13 +9,30 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
 
+from ..data.parts import FEWEST
 from ..errors import suggest
 from ..models import IMAGENET
 from ..models.freezing import read_stages
 
 StagesField = Annotated[tuple[str, ...], BeforeValidator(read_stages), PlainSerializer(list)]
 
+USUAL_BATCH, SMALL_BATCH, FEW_UPDATES = 128, 16, 8
 _RATE = re.compile(r"parent(?:([*/])(\d+(?:\.\d*)?(?:e-?\d+)?|\.\d+))?", re.IGNORECASE)
+
+
+def usual_batch(pictures: int, parts: int = 1) -> int:
+    """The batch where none is asked for: 128, halved down to 16 while an epoch has fewer than 8 updates.
+
+    Args:
+        parts: into which a batch will be cut; each has two pictures at least.
+
+    >>> usual_batch(5000), usual_batch(600), usual_batch(150)
+    (128, 64, 16)
+    """
+    size = USUAL_BATCH
+    while pictures < FEW_UPDATES * size and size > max(SMALL_BATCH, FEWEST * parts):
+        size //= 2
+    return max(size, FEWEST * parts)
 
 
 def _read_rate(value: Any, read: Callable[[Any], float | None]) -> float | str | None:

@@ -96,8 +96,8 @@ def _read_data(value: Any) -> Any:
 DataField = Annotated[DataConfig, BeforeValidator(_read_data)]
 
 
-def _read_batch_size(value: Any) -> int | str:
-    if value == "auto":
+def _read_batch_size(value: Any) -> int | str | None:
+    if value is None or value == "auto":
         return value
     try:
         number = int(str(value))
@@ -120,8 +120,10 @@ class TrainingOptions(Step):
     many_devices: ClassVar[bool] = True
 
     epochs: int = Field(12, ge=1, le=10_000, description="passes over the training pictures")
-    batch_size: Annotated[int | str, PlainValidator(_read_batch_size)] = Field(
-        128, description="pictures an update; auto: as many as fit into memory, at most 1024, found once"
+    batch_size: Annotated[int | str | None, PlainValidator(_read_batch_size)] = Field(
+        None,
+        description="pictures an update; auto: as many as fit into memory, at most 1024, found once "
+        "(default: 128, of small sets fewer, down to 16, for 8 updates an epoch)",
     )
     accumulate: int = Field(
         1, ge=1, le=1024, description="compute each batch in so many chunks, one after the other, in less memory"
@@ -281,7 +283,7 @@ class TrainingOptions(Step):
                 f"--patience {self.patience}",
                 "needs validation pictures to stop by. Add --validation 5%, or leave it out.",
             )
-        if self.batch_size != "auto":
+        if isinstance(self.batch_size, int):
             Parts(self.virtual_ranks or processes(), self.accumulate).check(self.batch_size)
         for role, parent in parents.items():
             require_model(parent, role)

@@ -134,7 +134,7 @@ class Pruning:
         options = self.options
         criterion, gradients = criteria.get(options.criterion.name), None
         if getattr(criterion, "needs_gradients", False):
-            size = GRADIENT_BATCH if options.batch_size == "auto" else options.batch_size
+            size = options.batch_size if isinstance(options.batch_size, int) else GRADIENT_BATCH
             loader = Loader(self.train, batch_size=size, seed=options.seed)
             gradients = loss_gradients(self.model, loader, net=self.net)
         criterion = partial(criterion, **options.criterion.options)

@@ -27,7 +27,7 @@ from ..train.scaling import make_scaling
 from ..train.signals import StopRequest, stop_on_signal
 from ..train.smallmaps import fast_small_maps
 from .answers import keep_answers, with_answers
-from .computing import FEW_UPDATES, compiled, evaluation_loader, lay_out, naming_what_fits, resolve_batch_size
+from .computing import compiled, evaluation_loader, lay_out, naming_what_fits, resolve_batch_size
 from .epochs import Best, Clock, Journal, bar, peak_memory
 from .many import Decision, make_parts
 from .objective import make_objective
@@ -108,8 +108,6 @@ class Training:
 
     def to_best(self) -> dict:
         """Train to the end, resuming where a checkpoint lies; returns the `training` block of result.json."""
-        if len(self.train_loader) < FEW_UPDATES:
-            log.warning("  only %d updates an epoch: try a smaller --batch-size", len(self.train_loader))
         self.checkpoints.check_room(bytes_of_checkpoint(self.objective, self.optimizer, self._weights()))
         teacher = getattr(self.objective, "_teacher", None)
         with (
@@ -337,6 +335,7 @@ class Training:
         return {
             "epochs": len(self.losses),
             "best_epoch": self.best.epoch,
+            "batch_size": self.options.batch_size,
             "min_loss": min(self.losses),
             "final_loss": self.losses[-1],
             "seconds": round(self.seconds, 2),
