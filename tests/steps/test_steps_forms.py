@@ -13,8 +13,9 @@ from onnx import numpy_helper
 
 from strop.deploy.forms import forms
 from strop.deploy.runtime import OnnxModel
+from strop.errors import UserError
 from strop.steps import forms as step
-from strop.steps.forms import disagrees
+from strop.steps.forms import disagrees, expressing
 
 COPY = '''
 """A form for tests: model.onnx once more."""
@@ -254,6 +255,17 @@ def test_how_far_a_form_may_be_off():
     assert not disagrees(good)
     for wrong in ({"same_class": 998}, {"largest_difference": 0.011}, {"largest_difference": float("nan")}):
         assert disagrees(good | wrong)
+
+
+def test_a_network_that_a_runtime_can_not_run():
+    """What torch and the runtimes raise becomes a sentence; a full disk stays what it is."""
+    with (
+        pytest.raises(UserError, match=r"--also executorch: can't express this network \(execute\(\) failed\)"),
+        expressing("executorch"),
+    ):
+        raise RuntimeError("\nexecute() failed\nmore")
+    with pytest.raises(OSError, match="No space"), expressing("pt2"):
+        raise OSError("No space left on device")
 
 
 def test_what_is_refused(added, trained, strop_in, monkeypatch):

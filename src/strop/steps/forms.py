@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer
 
 from ..deploy.forms import Source, forms
-from ..errors import GateFailed, UserError
+from ..errors import GateFailed, StropError, UserError
 from ..runs import Run
 from .fields import read_names
 from .step import log
@@ -58,7 +59,7 @@ def write_forms(
     Args:
         session: model.onnx.
     Raises:
-        UserError: a form can't express this network.
+        UserError: a form can't express or run this network.
         GateFailed: a form gives other answers than model.onnx. It is not written.
     """
     from ..writing import write_whole
@@ -68,8 +69,9 @@ def write_forms(
     blocks, source = [], _source(run, parent, settings, session.about.classes)
     for name in also:
         form = forms.get(name)
-        files, opened = _make(name, source)
-        found = measure_form(form, opened, session, data, split)
+        with expressing(name):
+            files = form.write(source)
+            found = measure_form(form, form.open(files), session, data, split)
         said = f"{', '.join(files)}: {describe(found['agreement'])}"
         if disagrees(found["agreement"]):
             raise GateFailed(f"--also {name}: {said}. Nothing was written. Leave it out.")
@@ -95,13 +97,12 @@ def _source(run: Run, parent: Run, settings: Any, classes: list[str]) -> Source:
     return Source(net, run.folder / "model.onnx", settings, classes)
 
 
-def _make(name: str, source: Source) -> tuple[dict[str, bytes], Any]:
-    """The bytes of a form, and what they open to."""
-    form = forms.get(name)
+@contextmanager
+def expressing(name: str) -> Iterator[None]:
+    """UserError for whatever goes wrong while a form is made and runs, but for full disks and memory."""
     try:
-        files = form.write(source)
-        return files, form.open(files)
-    except (OSError, MemoryError):
+        yield
+    except (OSError, MemoryError, StropError):
         raise
     except Exception as error:  # torch.export and what builds on it raise of many kinds
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
