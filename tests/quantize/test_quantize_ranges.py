@@ -21,7 +21,10 @@ def counted(*parts):
 
 @pytest.fixture
 def doubled(tmp_path):
-    """A graph that doubles its (B, 1, 32, 32) input twice; both results are float tensors."""
+    """A graph that doubles its (B, 1, 32, 32) input twice; both results are float tensors.
+
+    As ONNX Runtime's preparation leaves it: with the shape of a constant, and of a tensor that was optimised away.
+    """
     shape = ["batch", 1, 32, 32]
     graph = helper.make_graph(
         [helper.make_node("Mul", ["x", "two"], ["h"]), helper.make_node("Mul", ["h", "two"], ["y"])],
@@ -29,7 +32,8 @@ def doubled(tmp_path):
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(np.float32(2), "two")],
-        value_info=[helper.make_tensor_value_info("h", TensorProto.FLOAT, shape)],
+        value_info=[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("h", "gone")]
+        + [helper.make_tensor_value_info("two", TensorProto.FLOAT, [])],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "f.onnx")
     return tmp_path / "f.onnx"

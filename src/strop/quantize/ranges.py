@@ -76,11 +76,11 @@ def observe(prepared: Path, batches: Iterable[np.ndarray]) -> dict[str, Histogra
 
     model = onnx.load(prepared, load_external_data=False)
     graph = model.graph
-    constants = {tensor.name for tensor in graph.initializer}
+    made = {output for node in graph.node for output in node.output}  # shapes of what was optimised away stay behind
     shown = {value.name for value in graph.output}
     for value in graph.value_info:
         kind = value.type.tensor_type
-        if kind.elem_type == onnx.TensorProto.FLOAT and value.name not in constants | shown:
+        if kind.elem_type == onnx.TensorProto.FLOAT and value.name in made - shown:
             graph.output.append(value)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
