@@ -65,6 +65,32 @@ def test_what_is_in_the_file(exported, tmp_path):
     assert not any(array.dtype == np.float32 and array.size > 100 for array in found.values())
 
 
+def test_in_attention_only_layers_with_weights_round(tmp_path):
+    """What stands between them stays in float: no Softmax and no product reads whole numbers."""
+
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch, self.qkv = torch.nn.Conv2d(1, 16, 4, 4), torch.nn.Linear(16, 48)
+            self.head = torch.nn.Linear(16, 5)
+
+        def forward(self, images):
+            tokens = self.patch(images).flatten(2).transpose(1, 2)
+            q, k, v = self.qkv(tokens).chunk(3, -1)
+            return self.head((tokens + (q @ k.transpose(1, 2) / 4).softmax(-1) @ v).mean(1))
+
+    torch.manual_seed(0)
+    export_float(Attention().eval(), SHAPE, tmp_path / "float.onnx")
+    path = quantize(tmp_path / "float.onnx", tmp_path, [pictures()])
+    graph = onnx.load(path).graph
+    whole = {output for node in graph.node if node.op_type == "DequantizeLinear" for output in node.output}
+    layers = [node for node in graph.node if len(node.input) > 1 and set(node.input[:2]) <= whole]
+    assert sorted(node.op_type for node in layers) == ["Conv", "Gemm", "MatMul"]
+    assert not any(whole & set(node.input) for node in graph.node if node.op_type in ("Softmax", "Mul", "ReduceMean"))
+    x = pictures(20, seed=3)
+    assert distance(OnnxModel(path)(x), OnnxModel(tmp_path / "float.onnx")(x)) < 0.03
+
+
 def test_a_weight_is_its_integer_times_the_scale_of_its_channel(exported, tmp_path, monkeypatch):
     """|w - s_c q| <= s_c / 2, and the largest of each channel uses the full range, however small the channel is."""
     monkeypatch.setattr(static, "multiplies_int8_exactly", lambda: True)

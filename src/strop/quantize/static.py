@@ -50,7 +50,8 @@ def quantize(
 ) -> None:
     """Write the quantized form of a prepared file.
 
-    w_q = round(w / s_c), symmetric in [-(2^(b-1) - 1), 2^(b-1) - 1]; x_q = round(x / s) + z, unsigned 8 bits.
+    w_q = round(w / s_c), symmetric in [-(2^(b-1) - 1), 2^(b-1) - 1]; x_q = round(x / s) + z, unsigned 8 bits. In a
+    network with attention only layers with weights are quantized.
 
     Args:
         ranges: (low, high) of every float tensor.
@@ -80,12 +81,24 @@ def quantize(
             activation_type=ort.QuantType.QUInt8,
             weight_type=ort.QuantType.QInt8,
             reduce_range=not multiplies_int8_exactly(),
-            nodes_to_quantize=list(only.nodes) if only else None,
+            nodes_to_quantize=_nodes_to_quantize(prepared, [only] if only else layers, is_one=only is not None),
             nodes_to_exclude=[node for layer in layers if bits.get(layer.name) == FLOAT for node in layer.nodes],
             extra_options={"TensorQuantOverrides": settings},
         )
     if any(stored_bits(bits[layer.name]) == 4 for layer in few):
         pack_layers(target, {layer.nodes[0] for layer in few if stored_bits(bits[layer.name]) == 4})
+
+
+def _nodes_to_quantize(prepared: Path, layers: Iterable[Layer], *, is_one: bool) -> list[str] | None:
+    """Those of the layers: of one alone, and in a network with attention; None for all nodes.
+
+    Rounding the sums and products between the layers of a ViT costs it most of its accuracy (docs/log.md).
+    """
+    import onnx
+
+    graph = onnx.load(prepared, load_external_data=False).graph
+    has_attention = any(node.op_type in ("Softmax", "Attention", "MultiHeadAttention") for node in graph.node)
+    return [node for layer in layers for node in layer.nodes] if is_one or has_attention else None
 
 
 def pack_layers(path: Path, nodes: set[str]) -> None:
