@@ -134,9 +134,13 @@ def _print_predictions(rows: list[dict], *, as_json: bool) -> int:
 
 
 def prediction_lines(rows: list[dict], width: int) -> list[str]:
-    """A line a picture and one for each further class, none wider than `width`: of long paths the end is shown."""
+    """A line a picture and one for each further class, none wider than `width`: of long paths the end is shown.
+
+    Under 40 columns there is no room for the parts of a line; these are broken by the terminal.
+    """
     from rich.cells import cell_len, set_cell_size
 
+    width = max(width, 40)
     answered = [row for row in rows if "error" not in row]
     named = [each["class"] for row in answered for each in row.get("top", [row])]
     column = min(max(map(cell_len, named)), width // 3)

@@ -175,7 +175,7 @@ def test_predict_truth_from_the_nearest_class_folder(predict, shapes, tmp_path):
     assert truth(tmp_path) == "rows" and truth(tmp_path / "rows" / "all") is None
 
 
-@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("width", [80, 60, 40])
 def test_predicted_lines_fit(width):
     """Columns as terminals count them (a Chinese letter takes two); the end of a path stays."""
     paths = ["a.png", "photos/" + 90 * "long" + "/007.png", "照片/" + 40 * "鸟" + "七.png"]
@@ -193,6 +193,8 @@ def test_predicted_lines_fit(width):
     lines = prediction_lines(rows, width)
     assert max(map(cell_len, lines)) == width
     assert len(lines) == 2 * len(rows) + 1 and lines[-1] == "3 of 6 right"
+    if width == 40:
+        return  # only the last letters of a path have room
     assert "/007.png" in lines[4] and lines[4].startswith("bird ") and lines[4].endswith("right")
     assert "七.png" in lines[8] and "wrong: bird" in lines[2]
 
