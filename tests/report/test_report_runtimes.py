@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -132,6 +133,16 @@ def test_an_evaluation_in_openvino_alone_stands_beside(family):
     small = rows[-1]
     assert small.id == "small-int8" and small.measured["runtime"] == "onnxruntime"
     assert within([small], "openvino")[0].accuracy == pytest.approx(0.85)
+
+
+def test_a_row_that_is_not_ranked_has_no_accuracy_there_either(both):
+    """Its accuracies are of other pictures, in each runtime; its latencies stay."""
+    rows, _ = collect(both[1])
+    [*others_, small] = rows
+    rows = [*others_, replace(small, measured=None, unranked=small.measured)]
+    assert others(rows) == ["openvino"]
+    there = within(rows, "openvino")[-1]
+    assert there.measured is None and there.p50 == 0.5
 
 
 def test_the_page_shows_each_runtime(both):

@@ -36,7 +36,7 @@ def others(rows: Sequence[Row]) -> list[str]:
     """Names of the runtimes that some row was measured or timed in, beside its own."""
     found: dict[str, None] = {}
     for row in rows:
-        for figures, there in ((row.measured, row.measured_in), (row.latency, row.timed_in)):
+        for figures, there in ((row.measured, _measured_in(row)), (row.latency, row.timed_in)):
             found |= dict.fromkeys(name for name in there if name != (figures or {}).get("runtime"))
     return list(found)
 
@@ -46,10 +46,15 @@ def within(rows: Sequence[Row], runtime: str) -> list[Row]:
     return [
         replace(
             row,
-            measured=row.measured_in.get(runtime),
+            measured=_measured_in(row).get(runtime),
             latency=row.timed_in.get(runtime),
             predictions=None,
             against=None,
         )
         for row in rows
     ]
+
+
+def _measured_in(row: Row) -> dict[str, dict[str, Any]]:
+    """Nothing of a row that has no accuracy in the table, because it was measured on other pictures."""
+    return row.measured_in if row.measured else {}
