@@ -165,7 +165,7 @@ def test_a_row_a_layer(net):
     ],
 )
 def test_what_has_no_effect_is_refused(options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(UserError, match=said):
         Prune(parent="runs/x", epochs=4, **options)
 
 
