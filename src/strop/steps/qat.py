@@ -50,7 +50,7 @@ def train_quantized(step: Any, run: Run, parents: dict[str, Run], data: Any, jud
     precision = resolve(run, "precision", resolve_precision("fp32", model.net, device))
     train, val = open_pictures(step, run, data, model.preprocess)
     rounded, about = _begin(step, run, parents["parent"], model, data, judge)
-    log.info("%s: %d epochs with rounding, %s on %s", run.id, step.epochs, precision, device)
+    log.info("%s: trained while rounding, %s on %s, epochs: %d", run.id, precision, device, step.epochs)
     parts = {"train": train, "val": val, "teacher": teacher, "device": device, "precision": precision}
     facts = Training(run, rounded, step, **parts).to_best()
     about |= {"layers": _write(run, rounded, about.pop("bits"))}
@@ -186,7 +186,7 @@ class Control(Run):
 
 def _train_control(step: Any, run: Run, model: Classifier, judge: Judge | None, parts: dict) -> dict:
     """The float parent trained as long, with the same options and teacher: what the epochs alone are worth."""
-    log.info("%s: the control, %d epochs in float", run.id, step.epochs)
+    log.info("%s: the control, in float, epochs: %d", run.id, step.epochs)
     facts = Training(Control(run), model, step, **parts).to_best()
     scores = judge.describe(judge.ask(model)) if judge is not None else {}
     return {name: facts[name] for name in ("epochs", "best_epoch", "seconds")} | scores
