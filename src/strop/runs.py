@@ -92,8 +92,12 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> Run:
-        """A finished run. Raises UserError where there is none."""
+        """A finished run, by its folder or the model file in it. Raises UserError where there is none."""
         path = Path(folder)
+        if path.name in MODEL_FILES and path.is_file():
+            path = path.parent
+        if path.parent.name == "checkpoints" and path.is_file():
+            raise UserError(str(folder), f"is a checkpoint. strop evaluate {path.parents[1]} measures the last too.")
         if not (path / "run.json").is_file():
             raise UserError(str(folder), "is not a run folder (it has no run.json). Give a folder that strop made.")
         run = cls(path)

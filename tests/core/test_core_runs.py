@@ -170,6 +170,20 @@ def test_no_model_is_a_message(tmp_path):
         Run(tmp_path).model_hash()
 
 
+def test_a_run_by_its_model_file(tmp_path):
+    """The file that ships names its folder; checkpoints say what measures them; other files are no runs."""
+    run = tmp_path / "net-export"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "run.json").write_text('{"id": "net-export", "verb": "export", "status": "complete"}')
+    for name in ("model.onnx", "other.onnx", "checkpoints/last.safetensors"):
+        (run / name).write_bytes(b"content")
+    assert Run.open(run / "model.onnx").folder == run
+    with pytest.raises(UserError, match=f"is a checkpoint. strop evaluate {run} measures the last too"):
+        Run.open(run / "checkpoints" / "last.safetensors")
+    with pytest.raises(UserError, match="is not a run folder"):
+        Run.open(run / "other.onnx")
+
+
 def test_a_second_process_is_refused(tmp_path):
     """While one holds the folder another is told to wait; afterwards it gets it."""
     script = (

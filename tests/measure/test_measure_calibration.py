@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from strop.measure.calibration import HIGHEST, LOWEST, fit_temperature, scores_at
+from strop.measure.temperature import trusted
 
 
 def test_by_hand():
@@ -59,3 +60,13 @@ def test_reliability_bins_add_up():
     )
     assert sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in bins) / 300 == pytest.approx(found["ece"])
     assert all(row["from"] < row["confidence"] <= row["to"] for row in bins)
+
+
+def test_all_right_says_nothing_of_mistakes():
+    """Fitted on right answers only, T would make one mistake among others cost 20 times its 3 nats; 1 does not."""
+    right, targets = 3.0 * torch.eye(3), torch.arange(3)
+    fitted = fit_temperature(right, targets)
+    others = torch.cat([right, right[:1]]), torch.tensor([0, 1, 2, 1])
+    assert fitted == LOWEST and trusted(fitted) == 1.0 and trusted(1.3) == 1.3
+    assert scores_at(*others, fitted)["loss"] == pytest.approx(20 * 3 / 4, abs=0.01)
+    assert scores_at(*others, trusted(fitted))["loss"] < 1

@@ -75,6 +75,7 @@ def on_demand_lines(result: Mapping[str, Any]) -> list[str]:
         found = result["explained"]
         pairs = [f"{p['true']} for {p['predicted']} {p['n']} of {p['of']}" for p in found["confused"][:3]]
         lines += [f"mistaken: {pair}" for pair in pairs]
+        lines += [f"drawn: {', '.join(found['files'])}"] if found.get("files") else []
         if "note" in found["cam"]:
             lines.append(f"no Grad-CAM: {found['cam']['note']}")
     return lines

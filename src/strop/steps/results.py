@@ -14,6 +14,7 @@ from ..measure.calibration import fit_temperature, scores_at
 from ..measure.complexity import complexity
 from ..measure.conventions import footprint
 from ..measure.evaluate import evaluate
+from ..measure.temperature import trusted
 from ..measure.weights import outline_weights
 from ..models.classifier import Classifier
 from ..runs import Run, file_hash, write_json
@@ -86,7 +87,7 @@ def measure(
     answers.gather(ranks)
     targets = answers.targets[answers.kept]
     if split == "val":
-        temperature = fit_temperature(answers.logits, targets)
+        temperature = trusted(fit_temperature(answers.logits, targets))
     return {
         "split": split,
         **about,
