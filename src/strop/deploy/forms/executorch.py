@@ -40,7 +40,8 @@ import cv2, numpy, torch
 from executorch.runtime import Runtime
 from PIL import Image, ImageOps
 
-network = Runtime.get().load_program("model.pte").load_method("forward")
+program = Runtime.get().load_program("model.pte")  # has to be kept
+network = program.load_method("forward")
 image = numpy.array(ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB"))
 side = min(image.shape[:2])
 top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
@@ -75,9 +76,10 @@ probabilities = network.execute([torch.from_numpy(square)[None]])[0][0]
             from executorch.runtime import Runtime
 
             program = Runtime.get().load_program(files[ExecuTorch.files[0]])
-            forward = program.load_method("forward")
+            program.load_method("forward")
 
         def classify(images: np.ndarray) -> np.ndarray:
+            forward = program.load_method("forward")  # kept by the program, which keeps the bytes that it reads
             return np.concatenate([forward.execute([torch.from_numpy(one[None].copy())])[0] for one in images])
 
         return classify
