@@ -156,7 +156,7 @@ def test_batches_too_small_to_be_cut(strop, shapes, monkeypatch):
     outcome = strop(*words, "--accumulate", 9)
     assert outcome.code == 2 and "is too small for 9 chunks of 2 pictures or more. Write 18" in outcome.err
     monkeypatch.setattr(many, "here", lambda: SimpleNamespace(size=4, rank=1))
-    options = Train(data="x", model="cnn3", virtual_ranks=2)
+    options = Train(data="x", model="cnn3", batch_size=128, virtual_ranks=2)
     with pytest.raises(UserError, match="can't be divided among 4 processes. Start 1, 2, or leave"):
         make_parts(options, torch.nn.Linear(1, 1))
     parts = make_parts(options.model_copy(update={"virtual_ranks": 8, "accumulate": 2}), torch.nn.Linear(1, 1))
@@ -168,7 +168,7 @@ def test_batch_norm_is_warned_of(monkeypatch, caplog, virtual, warned):
     """Where the result is not that of one process, it is said, with the option that makes it so."""
     monkeypatch.setattr(many, "here", lambda: SimpleNamespace(size=2, rank=0))
     monkeypatch.setattr(logging.getLogger("strop"), "propagate", True)
-    options = Train(data="x", model="cnn3", virtual_ranks=virtual)
+    options = Train(data="x", model="cnn3", batch_size=128, virtual_ranks=virtual)
     with caplog.at_level(logging.INFO, "strop"):
         make_parts(options, torch.nn.BatchNorm2d(3))
     assert "statistics of 64 of 128 pictures" in caplog.text
