@@ -161,12 +161,12 @@ def form_figures(measured: list[dict]) -> dict[str, str]:
 
 def _forms(measured: list[dict], size: int) -> str:
     """The part of the card about other forms; "" without any."""
-    rows = [f"| {files} | {figure} |\n" for files, figure in form_figures(measured).items()]
-    programs = []
-    for name, block in zip(form_figures(measured), measured, strict=True):
+    rows, programs = [], []
+    for (files, figure), block in zip(form_figures(measured).items(), measured, strict=True):
         form = forms.get(block["form"])
         program = form.program.strip().replace("{size}", str(size))
-        programs.append(f"{name}: {form.about}\n\n```python\n{program}\n```\n\n")
+        rows.append(f"| {files} | {figure} |\n")
+        programs.append(f"{files}: {form.about}\n\n```python\n{program}\n```\n\n")
     return FORMS + "".join(rows) + "\n" + "".join(programs) if measured else ""
 
 

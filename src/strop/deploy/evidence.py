@@ -31,10 +31,14 @@ Share = Annotated[float, Field(ge=0, le=1, strict=False)]
 Number = Annotated[float, Field(strict=False)]
 
 
-class Scores(BaseModel):
-    """`accuracy`: what verify holds a new measurement against, and (as extra fields) the rest."""
+class Block(BaseModel):
+    """A part of evidence.json: what is checked is declared, and more may stand in it for people."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+
+
+class Scores(Block):
+    """`accuracy`: what verify holds a new measurement against, and (as extra fields) the rest."""
 
     split: str = Field(pattern="^(train|val|test)$")
     n: int = Field(ge=1)
@@ -59,10 +63,8 @@ class Listed(BaseModel):
     sha256: str = Field(pattern=SHA256)
 
 
-class Ancestor(BaseModel):
+class Ancestor(Block):
     """A run that the file came from, with the hash of its model file and model.json."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
 
     id: str = Field(max_length=255)
     hash: str = Field(max_length=200)
@@ -70,45 +72,35 @@ class Ancestor(BaseModel):
     changed: bool = False
 
 
-class Milliseconds(BaseModel):
+class Milliseconds(Block):
     """A median and a tail."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
     p50: Number
     p95: Number
 
 
-class Latency(BaseModel):
+class Latency(Block):
     """`latency_ms`, and (as extra fields) what was timed, and how."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
     latency_ms: Milliseconds
 
 
-class Resizing(BaseModel):
+class Resizing(Block):
     """How many pictures get the class that they get when strop scales them itself."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
     n: int
     same_class: int
 
 
-class Agreement(BaseModel):
+class Agreement(Block):
     """How many of the pictures a form gives the class to that model.onnx gives, and (as extra fields) the rest."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
     n: int = Field(ge=1)
     same_class: int = Field(ge=0)
 
 
-class FormEvidence(BaseModel):
+class FormEvidence(Block):
     """What was measured on another form (the rest are extra fields); its files are those that such a form writes."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
     form: str = Field(max_length=40)
     files: dict[str, Listed] = Field(max_length=20)
@@ -125,18 +117,14 @@ class FormEvidence(BaseModel):
         return self
 
 
-class Differing(BaseModel):
+class Differing(Block):
     """How many pictures get another class than in the first runtime."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
 
     count: int = Field(ge=0)
 
 
-class InRuntime(BaseModel):
+class InRuntime(Block):
     """What was measured in one of several runtimes; the first has no `disagreements`."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
     name: str = Field(pattern="^(onnxruntime|openvino)$")
     version: str = Field(max_length=100)

@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from ..runs import Run, file_hash, read_json
 from ..writing import write_json
-from .card import clients
+from .card import CARD, clients
 from .evidence import CLASSES, EVIDENCE, FILE_NAME, MODEL, Evidence, open_inside
 from .verify import Check
 
@@ -20,7 +20,7 @@ IMPORTED = frozenset(["numpy", "onnxruntime", "org", "PIL"])
 MODULES = (".py", ".pyc", ".pyd", ".so")
 # npm takes its sources from the first two, strop a model from the third, before those that export wrote.
 STEERING = frozenset([".npmrc", "npm-shrinkwrap.json", "model.safetensors"])
-PROGRAMS = frozenset(["model.json", "data.json", "package.json", "predict.mjs", "predict.py", "README.md"])
+READ = frozenset(["model.json", "data.json", CARD])
 INSTALLED = ("node_modules", "package-lock.json")
 SHOWN = 4
 
@@ -48,7 +48,7 @@ def check_files(folder: Path, evidence: Evidence) -> Check:
     listed it again: it is named where this strop would write another.
     """
     there = {entry.name for entry in os.scandir(folder)} - {EVIDENCE}
-    listed = evidence.files
+    listed, programs = evidence.files, clients(evidence.preprocess.alpha)
     wrong = [
         f"{name} is not the file that export wrote"
         for name in listed
@@ -58,12 +58,13 @@ def check_files(folder: Path, evidence: Evidence) -> Check:
         wrong.append(f"the list in the evidence has another {MODEL}")
     wrong += [f"{name} is not there" for name in (MODEL, CLASSES) if name not in there]
     added = sorted(name for name in there - listed.keys() if name not in INSTALLED)
-    wrong += [f"{_shown(name)} is not from export, and {why}" for name, why in _that_are_loaded(folder, added)]
+    taken = _that_are_loaded(folder, added, STEERING | READ | programs.keys())
+    wrong += [f"{_shown(name)} is not from export, and {why}" for name, why in taken]
     if wrong:
         return Check("files", False, _few(wrong, "; "))
     others = [
         name
-        for name, program in clients(evidence.preprocess.alpha).items()
+        for name, program in programs.items()
         if name in listed.keys() & there and hashlib.sha256(program).hexdigest() != listed[name].sha256
     ]
     said = [f"{len(listed.keys() & there)} of {len(listed)} that export wrote, as it wrote them"]
@@ -80,24 +81,22 @@ def check_files(folder: Path, evidence: Evidence) -> Check:
 
 def _is_as_listed(folder: Path, name: str, evidence: Evidence) -> bool:
     """Size first, so that no more than that is read."""
-    expected, content = evidence.files[name], hashlib.sha256()
+    expected = evidence.files[name]
     try:
         with open_inside(folder / name) as file:
             if file.seek(0, os.SEEK_END) != expected.bytes:
                 return False
             file.seek(0)
-            while block := file.read(1 << 20):
-                content.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected.sha256
     except OSError:
         return False
-    return content.hexdigest() == expected.sha256
 
 
-def _that_are_loaded(folder: Path, added: list[str]) -> Iterator[tuple[str, str]]:
-    """Of names that export did not write those that a program would take, and why."""
+def _that_are_loaded(folder: Path, added: list[str], read: Set[str]) -> Iterator[tuple[str, str]]:
+    """Of names that export did not write those that a program would take, and why; `read` are read by name."""
     for name in added:
         stem, _, _ = name.partition(".")
-        if name in STEERING or name in PROGRAMS:
+        if name in read:
             yield name, "is read as if it were"
         elif (stem in IMPORTED or stem in sys.stdlib_module_names) and _is_module(folder / name):
             yield name, f"predict.py would load it as {stem}"

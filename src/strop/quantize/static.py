@@ -81,7 +81,7 @@ def quantize(
             activation_type=ort.QuantType.QUInt8,
             weight_type=ort.QuantType.QInt8,
             reduce_range=not multiplies_int8_exactly(),
-            nodes_to_quantize=_nodes_to_quantize(prepared, [only] if only else layers, is_one=only is not None),
+            nodes_to_quantize=list(only.nodes) if only else _nodes_to_quantize(prepared, layers),
             nodes_to_exclude=[node for layer in layers if bits.get(layer.name) == FLOAT for node in layer.nodes],
             extra_options={"TensorQuantOverrides": settings},
         )
@@ -89,8 +89,8 @@ def quantize(
         pack_layers(target, {layer.nodes[0] for layer in few if stored_bits(bits[layer.name]) == 4})
 
 
-def _nodes_to_quantize(prepared: Path, layers: Iterable[Layer], *, is_one: bool) -> list[str] | None:
-    """Those of the layers: of one alone, and in a network with attention; None for all nodes.
+def _nodes_to_quantize(prepared: Path, layers: Iterable[Layer]) -> list[str] | None:
+    """Those of the layers in a network with attention; None for all nodes.
 
     Rounding the sums and products between the layers of a ViT costs it most of its accuracy (docs/log.md).
     """
@@ -98,7 +98,7 @@ def _nodes_to_quantize(prepared: Path, layers: Iterable[Layer], *, is_one: bool)
 
     graph = onnx.load(prepared, load_external_data=False).graph
     has_attention = any(node.op_type in ("Softmax", "Attention", "MultiHeadAttention") for node in graph.node)
-    return [node for layer in layers for node in layer.nodes] if is_one or has_attention else None
+    return [node for layer in layers for node in layer.nodes] if has_attention else None
 
 
 def pack_layers(path: Path, nodes: set[str]) -> None:

@@ -12,9 +12,10 @@ from ..models.classifier import Classifier
 from ..prune import svd
 from ..prune.prune import count_whole
 from ..runs import Run
-from .pruning import once, word_count
+from .once import once
+from .pruning import word_count
 from .step import log
-from .trials import score
+from .trials import score_before
 
 
 class Factorizing:
@@ -32,13 +33,10 @@ class Factorizing:
         self.chosen = once(self.run, "ranks", self._choose)
         ranks = self.chosen["ranks"]
         svd.factorize(self.model.net, ranks)
-        unit = "bytes" if self.kind == "bytes" else self.kind
-        amount = f"{word_count(self.chosen['after'])} of {word_count(self.before)} {unit}"
+        amount = f"{word_count(self.chosen['after'])} of {word_count(self.before)} {self.kind}"
         log.info("%s: %s remain (budget %s)", self.run.id, amount, self.budget.text)
         log.info("  %d of %d large layers are two thin ones now", len(ranks), self.chosen["layers"])
-        if self.val is not None:
-            accuracy = once(self.run, "accuracy", lambda: score(self.model, self.val)["accuracy"])
-            self.chosen |= {"accuracy_before_fine_tuning": accuracy}
+        self.chosen |= score_before(self.run, "accuracy", self.model, self.val)
         return dict(builder, ranks=builder.get("ranks", {}) | ranks)
 
     def cut(self, number: int) -> None:

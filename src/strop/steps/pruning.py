@@ -23,7 +23,7 @@ from ..runs import Run
 from .clocking import Clocked
 from .once import once
 from .step import log
-from .trials import choose_blocks, measure_groups, score
+from .trials import choose_blocks, measure_groups, score_before
 
 GRADIENT_BATCH = 128
 LOOSE = 0.1  # how far under its limit a network may be that is only on the way, or is measured in ms
@@ -99,10 +99,7 @@ class Pruning:
             raise GateFailed(f"--{self.kind} {self.budget.text}: {error}") from None
         cut(self.net, ranked, Plan(chosen["keep"], chosen["after"], chosen["round_to"]))
         self._say(number, chosen)
-        if self.val is not None:
-            accuracy = once(self.run, f"{name}, accuracy", lambda: score(self.model, self.val)["accuracy"])
-            chosen = chosen | {"accuracy_before_fine_tuning": accuracy}
-        self.rounds.append(chosen)
+        self.rounds.append(chosen | score_before(self.run, f"{name}, accuracy", self.model, self.val))
 
     def report(self, trained: list[dict]) -> dict:
         """The `pruning` block of result.json.

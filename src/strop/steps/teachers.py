@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..models.classifier import Classifier
 
 PARENT = "parent"
-PRUNED = {"pruned", "svd", "unstructured"}  # what prune adds to `trained`, by method
 _BETWEEN = re.compile(r",(?!\w+=)")  # runs/a,runs/b and resnet50:weights=x.safetensors,runs/b
 _WEIGHTS = re.compile(r"(.+?)[:,]weights=(.+)")
 
@@ -120,11 +119,13 @@ def unpruned(run: Run) -> Run:
     Raises:
         UserError: that one is gone, or was changed.
     """
+    from .prune import WORDS  # which imports this module
+
     found = at = run
     while about := at.record["parents"].get("parent"):
         above, was_pruned = Run(at.folder / about["path"]), at.record["verb"] == "prune"
         if not is_run(str(above.folder)):
-            if was_pruned or PRUNED & set(at.result["model"]["trained"]):
+            if was_pruned or set(WORDS.values()) & set(at.result["model"]["trained"]):
                 raise UserError("teacher: parent", f"'{about['id']}', before '{at.id}' in line, is gone. Name a run.")
             break
         if was_pruned:

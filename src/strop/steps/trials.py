@@ -17,7 +17,9 @@ from ..models.classifier import Classifier
 from ..models.groups import remove
 from ..prune.prune import Ranked, weakest
 from ..quantize.calibration import choose_balanced
+from ..runs import Run
 from .computing import evaluation_loader
+from .once import once
 from .step import log
 
 JUDGED = 1024  # validation pictures, the same number a class
@@ -28,6 +30,13 @@ def score(model: Callable, pictures: Pictures, classes: tuple[str, ...] | None =
     """Accuracy and loss, on all processes together."""
     scores = evaluate(model, evaluation_loader(pictures), classes or model.classes, ranks=here())
     return {"accuracy": scores["accuracy"], "loss": scores["loss"]}
+
+
+def score_before(run: Run, name: str, model: Classifier, val: Pictures | None) -> dict[str, float]:
+    """The accuracy that fine-tuning begins with, for result.json, written down as `name`; nothing without pictures."""
+    if val is None:
+        return {}
+    return {"accuracy_before_fine_tuning": once(run, name, lambda: score(model, val)["accuracy"])}
 
 
 def judges(val: Pictures, seed: int) -> MemoryPictures:

@@ -10,9 +10,10 @@ from ..errors import GateFailed
 from ..models.classifier import Classifier
 from ..prune.unstructured import choose_kept, count_remaining, silence
 from ..runs import Run
-from .pruning import describe_rounds, once, word_count
+from .once import once
+from .pruning import describe_rounds, word_count
 from .step import log
-from .trials import score
+from .trials import score_before
 
 NOTE = "Zeros save bytes in an exported file, not time: they are multiplied as others."
 
@@ -56,10 +57,7 @@ class Zeroing:
         )
         if part == 1:
             log.info("  %s", NOTE)
-        if self.val is not None:
-            accuracy = once(self.run, f"round {number}, accuracy", lambda: score(self.model, self.val)["accuracy"])
-            chosen |= {"accuracy_before_fine_tuning": accuracy}
-        self.rounds.append(chosen)
+        self.rounds.append(chosen | score_before(self.run, f"round {number}, accuracy", self.model, self.val))
 
     def report(self, trained: list[dict]) -> dict:
         """The `pruning` block of result.json; see `Pruning.report`."""
